@@ -1,0 +1,1 @@
+"""The mathematical core: preconditioning, noise, samplers; torch only, any spatial rank."""

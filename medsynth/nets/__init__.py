@@ -1,0 +1,1 @@
+"""Networks and autoencoders, built on MONAI."""

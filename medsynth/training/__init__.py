@@ -1,0 +1,1 @@
+"""Train a diffusion model: Lightning module, checkpoints, logs."""
