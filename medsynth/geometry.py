@@ -18,6 +18,8 @@ from medsynth.errors import GeometryError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Its own inverse: also takes RAS to LPS."""
+_COSINE_TOLERANCE = 1e-3
+"""Largest difference of direction cosines that rounding in a header explains: 0.06 degrees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,9 @@ class Geometry:
         return places
 
     @classmethod
-    def centred(cls, shape: Sequence[int], spacing: Sequence[float], direction: Any = None, centre: Any = None) -> "Geometry":
+    def centred(
+        cls, shape: Sequence[int], spacing: Sequence[float], direction: Any = None, centre: Any = None
+    ) -> "Geometry":
         """A grid of `shape` and `spacing` (mm) whose middle lies at `centre` (RAS mm, default 0).
 
         `direction` is (3, 3) with unit columns; by default the array axes are those of RAS.
@@ -150,13 +154,38 @@ class LpsPlace:
 
 @dataclass(frozen=True)
 class DicomPlane:
-    """Place of one DICOM slice: PS3.3 C.7.6.2 Image Plane Module, in LPS mm."""
+    """Place of one DICOM slice: PS3.3 C.7.6.2 Image Plane Module, in LPS mm. Valid once constructed.
+
+    Args:
+        orientation: Image Orientation (Patient), 6 direction cosines: of a row, then of a column.
+        position: Image Position (Patient), the centre of the first pixel.
+        pixel_spacing: Pixel Spacing: between rows, then between columns.
+        rows: pixels along a column.
+        columns: pixels along a row.
+
+    Raises:
+        GeometryError: numbers are missing or not finite, sizes are not positive, or the
+            cosines are not those of two perpendicular unit vectors (within 1e-3).
+    """
 
     orientation: tuple[float, ...]
     position: tuple[float, ...]
     pixel_spacing: tuple[float, float]
     rows: int
     columns: int
+
+    def __post_init__(self) -> None:
+        for values, count in ((self.orientation, 6), (self.position, 3), (self.pixel_spacing, 2)):
+            if len(values) != count or not np.isfinite(np.array(values, dtype=np.float64)).all():
+                raise GeometryError(
+                    "a slice's orientation, position or pixel spacing is incomplete; re-export the series"
+                )
+        if min(self.pixel_spacing) <= 0 or min(self.rows, self.columns) < 1:
+            raise GeometryError("a slice's pixel spacing or size is not positive; re-export the series")
+        row, column = self.row_direction, self.column_direction
+        lengths = (np.linalg.norm(row), np.linalg.norm(column))
+        if abs(row @ column) > _COSINE_TOLERANCE or max(abs(length - 1) for length in lengths) > _COSINE_TOLERANCE:
+            raise GeometryError("a slice's direction cosines are not perpendicular unit vectors; re-export the series")
 
     @property
     def row_direction(self) -> NDArray[np.float64]:
@@ -177,99 +206,162 @@ class Stack:
     geometry: Geometry
 
 
-def stack_slices(planes: Sequence[DicomPlane], *, gap_tolerance_mm: float = 0.05, angle_tolerance: float = 1e-3) -> Stack:
+def stack_slices(planes: Sequence[DicomPlane], *, tolerance_mm: float = 0.05, single_slice_mm: float = 1.0) -> Stack:
     """Order DICOM slices by position and give the volume's geometry, or refuse with numbers.
 
     The array is indexed (column, row, slice). Slices are ordered along the plane's
-    normal (row direction x column direction), never by file order or Instance Number.
-    The spacing between slices is the mean distance of their positions.
+    normal (row direction x column direction), never by file order or Instance Number,
+    so array axes are right-handed in LPS. The spacing between slices is the mean
+    distance of their positions. Axes come out perpendicular: what rounding in the
+    header bends (at most `tolerance_mm` a slice) is straightened about the middle.
 
     Args:
-        planes: one a slice; at least one. A single slice is a volume one voxel thick
-            whose slice spacing is taken as 1 mm.
-        gap_tolerance_mm: largest difference between two gaps that still counts as even.
-        angle_tolerance: largest difference of direction cosines inside one series.
+        planes: one a slice; at least one.
+        tolerance_mm: how far, plus 0.1 % of the gap, a gap may differ from the others and a slice
+            may lie off the straight stack.
+        single_slice_mm: slice spacing of a volume of one slice, whose position cannot tell it.
 
     Raises:
-        GeometryError: mixed orientation or size, directions that are not perpendicular,
-            duplicate positions, missing or uneven slices, gantry tilt.
+        GeometryError: mixed orientation, size or pixel spacing; duplicate, missing or
+            uneven slices; slices shifted sideways; gantry tilt.
     """
+    if not planes:
+        raise GeometryError("a series without slices; exclude the case")
+    _require_one_grid(planes)
     first = planes[0]
-    row, column = first.row_direction, first.column_direction
-    if abs(row @ column) > angle_tolerance or abs(np.linalg.norm(row) - 1) > angle_tolerance:
-        raise GeometryError("the direction cosines of the slices are not perpendicular unit vectors; re-export the series")
+    row, column, normal = _axes(planes)
+    positions = np.array([plane.position for plane in planes], dtype=np.float64)
+    order = np.argsort(positions @ normal, kind="stable")
+    positions = positions[order]
+    step = single_slice_mm
+    if len(planes) > 1:
+        step = _slice_gap(positions @ normal, tolerance_mm)
+        _require_straight_stack(positions, normal, tolerance_mm + 1e-3 * step)
+    affine = np.eye(4)
+    affine[:3, 0] = row * first.pixel_spacing[1]  # PS3.3 10.7.1.3: Pixel Spacing is between rows, then between columns
+    affine[:3, 1] = column * first.pixel_spacing[0]
+    affine[:3, 2] = normal * step
+    affine[:3, 3] = positions.mean(axis=0) - affine[:3, 2] * (len(planes) - 1) / 2
+    shape = (first.columns, first.rows, len(planes))
+    return Stack(tuple(int(i) for i in order), Geometry(shape, LPS_TO_RAS @ affine))
+
+
+def _require_one_grid(planes: Sequence[DicomPlane]) -> None:
+    """Refuse slices that do not share size, pixel spacing and orientation."""
+    first = planes[0]
     for plane in planes:
         if (plane.rows, plane.columns) != (first.rows, first.columns):
             raise GeometryError(
                 f"slices of {first.rows}x{first.columns} and {plane.rows}x{plane.columns} pixels in one series; "
                 "split the series by matrix size"
             )
-        if not np.allclose(plane.orientation, first.orientation, atol=angle_tolerance):
-            off = np.degrees(np.arccos(np.clip(row @ plane.row_direction, -1, 1)))
-            off = max(off, np.degrees(np.arccos(np.clip(column @ plane.column_direction, -1, 1))))
+        if np.abs(np.subtract(plane.orientation, first.orientation)).max() > _COSINE_TOLERANCE:
+            turned = _degrees(first.row_direction @ plane.row_direction)
+            turned = max(turned, _degrees(first.column_direction @ plane.column_direction))
             raise GeometryError(
-                f"mixed orientation: slices differ by {off:.1f} degrees in one series; split the series by orientation"
+                f"mixed orientation: slices differ by {turned:.1f} degrees in one series; "
+                "split the series by orientation"
             )
-        if not np.allclose(plane.pixel_spacing, first.pixel_spacing, rtol=1e-3):
-            raise GeometryError("slices of different pixel spacing in one series; split the series")
-    normal = np.cross(row, column)
-    positions = np.array([plane.position for plane in planes], dtype=np.float64)
-    along = positions @ normal
-    order = np.argsort(along, kind="stable")
-    step = _slice_step(positions[order], along[order], normal, gap_tolerance_mm)
-    affine = np.eye(4)
-    affine[:3, 0] = row * first.pixel_spacing[1]  # PS3.3 C.7.6.3.1.1: Pixel Spacing is row spacing, column spacing
-    affine[:3, 1] = column * first.pixel_spacing[0]
-    affine[:3, 2] = step
-    affine[:3, 3] = positions[order[0]]
-    shape = (first.columns, first.rows, len(planes))
-    return Stack(tuple(int(i) for i in order), Geometry(shape, LPS_TO_RAS @ affine))
+        if not np.allclose(plane.pixel_spacing, first.pixel_spacing, rtol=1e-4, atol=0):
+            raise GeometryError(
+                f"mixed pixel spacing: {first.pixel_spacing[0]:.4f}x{first.pixel_spacing[1]:.4f} and "
+                f"{plane.pixel_spacing[0]:.4f}x{plane.pixel_spacing[1]:.4f} mm in one series; "
+                "split the series by pixel spacing"
+            )
 
 
-def _slice_step(positions: Any, along: Any, normal: Any, tolerance: float) -> NDArray[np.float64]:
-    """The vector from one slice to the next, in LPS mm; `positions` in order."""
-    if len(positions) == 1:
-        one: NDArray[np.float64] = normal
-        return one
+def _axes(planes: Sequence[DicomPlane]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean row and column direction made exactly perpendicular, and their normal, in LPS."""
+    mean = np.mean([plane.orientation for plane in planes], axis=0)
+    # Polar decomposition: the nearest perpendicular pair, no axis favoured.
+    left, _, right = np.linalg.svd(np.stack([mean[:3], mean[3:]], axis=1), full_matrices=False)
+    row, column = (left @ right).T
+    return row, column, np.cross(row, column)
+
+
+def _slice_gap(along: NDArray[np.float64], tolerance: float) -> float:
+    """Mean distance between neighbours in mm; `along` ascending, at least two of them."""
     gaps = np.diff(along)
-    typical = float(np.median(gaps))
     if gaps.min() < 1e-3:
-        where = int(np.argmin(gaps))
         raise GeometryError(
-            f"duplicate slices: slices {where} and {where + 1} lie {gaps.min():.3f} mm apart; "
-            "split the series (echo, time, phase) or exclude the case"
+            f"duplicate slices: {len(along)} slices at {1 + int((gaps >= 1e-3).sum())} positions; "
+            "split the series (echo, time, phase), remove copies, or exclude the case"
         )
-    uneven = np.abs(gaps - typical) > tolerance + 1e-3 * typical
-    if uneven.any():
-        where = int(np.argmax(np.abs(gaps - typical)))
-        ratio = gaps[where] / typical
-        whole = round(ratio) >= 2 and abs(ratio - round(ratio)) < 0.05
-        kind = f"missing slices: {round(ratio) - 1} after slice {where}" if whole else "uneven slices"
+    typical = float(np.median(gaps))
+    if (np.abs(gaps - typical) <= tolerance + 1e-3 * typical).all():
+        return float(along[-1] - along[0]) / len(gaps)
+    multiples = gaps / gaps.min()
+    if (np.abs(multiples - multiples.round()) < 0.05).all():
+        where = int(np.argmax(multiples > 1.5))
         raise GeometryError(
-            f"{kind}: slice gap {gaps[where]:.2f} mm after slice {where}, expected {typical:.2f}; "
+            f"missing slices: {int(multiples.round().sum()) - len(gaps)}, the first after slice {where}: "
+            f"slice gap {gaps[where]:.2f} mm, expected {gaps.min():.2f}; re-export the series or exclude the case"
+        )
+    where = int(np.argmax(np.abs(gaps - typical)))
+    raise GeometryError(
+        f"uneven slices: slice gap {gaps[where]:.2f} mm after slice {where}, expected {typical:.2f} "
+        f"(gaps from {gaps.min():.2f} to {gaps.max():.2f}); re-export the series or exclude the case"
+    )
+
+
+def _require_straight_stack(positions: NDArray[np.float64], normal: NDArray[np.float64], tolerance: float) -> None:
+    """Refuse slices that do not lie one behind the other along the normal; `positions` in order."""
+    along = (positions - positions.mean(axis=0)) @ normal
+    sideways = positions - positions.mean(axis=0) - np.outer(along, normal)
+    drift = (along @ sideways) / (along @ along)
+    bent = np.linalg.norm(sideways - np.outer(along, drift), axis=1)
+    if bent.max() > tolerance:
+        raise GeometryError(
+            f"shifted slices: slice {int(bent.argmax())} lies {bent.max():.2f} mm sideways of the stack; "
             "re-export the series or exclude the case"
         )
-    step: NDArray[np.float64] = (positions[-1] - positions[0]) / (len(positions) - 1)
-    tilt = np.degrees(np.arccos(np.clip(step @ normal / np.linalg.norm(step), -1, 1)))
-    if tilt > 0.1:
+    if np.linalg.norm(sideways, axis=1).max() > tolerance:
+        tilt = np.degrees(np.arctan(np.linalg.norm(drift)))
         raise GeometryError(
-            f"gantry tilt: the slices are sheared by {tilt:.1f} degrees against their normal; "
+            f"gantry tilt: the slices are sheared by {tilt:.2f} degrees against their normal; "
             "resample the series to a straight grid or exclude the case"
         )
-    return step
+    even = np.linspace(along[0], along[-1], len(along))
+    if np.abs(along - even).max() > 2 * tolerance:
+        where = int(np.abs(along - even).argmax())
+        raise GeometryError(
+            f"uneven slices: slice {where} lies {abs(along - even)[where]:.2f} mm from where even slices would "
+            "put it; re-export the series or exclude the case"
+        )
+
+
+def _degrees(cosine: Any) -> float:
+    return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+
+
+def require_straight(geometry: Geometry) -> None:
+    """Refuse a grid whose axes are not perpendicular (within 1e-3), which neither DICOM nor ITK can say.
+
+    Raises:
+        GeometryError: with the angle by which the axes are sheared.
+    """
+    axes = geometry.direction
+    shear = np.abs(axes.T @ axes - np.eye(3)).max()
+    if shear > _COSINE_TOLERANCE:
+        raise GeometryError(
+            f"the volume's axes are sheared by {np.degrees(np.arcsin(min(shear, 1))):.2f} degrees; "
+            "resample it to a straight grid or exclude the case"
+        )
 
 
 def dicom_planes(geometry: Geometry) -> list[DicomPlane]:
     """The DICOM slices of a volume indexed (column, row, slice), in array order.
 
+    An array whose axes are left-handed in LPS gives slices that run against their
+    normal: `stack_slices` puts them back in the opposite order, at the same place.
+
     Raises:
-        GeometryError: the array axes are not perpendicular, which no DICOM plane can say.
+        GeometryError: the array axes are not perpendicular.
     """
+    require_straight(geometry)
     affine = LPS_TO_RAS @ geometry.affine
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     axes = affine[:3, :3] / steps
-    if np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
-        raise GeometryError("the volume's axes are not perpendicular; resample it to a straight grid")
     columns, rows = geometry.shape[:2]
     count = geometry.shape[2] if geometry.rank == 3 else 1
     return [

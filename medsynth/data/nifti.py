@@ -2,12 +2,15 @@
 
 import gzip
 import io
+import logging
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
+from nibabel import imageglobals
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
@@ -31,25 +34,50 @@ def read_nifti(path: Path) -> Volume:
 
     Raises:
         UnreadableError: cut short, not NIfTI, several time points, NaN or infinite voxels.
-        GeometryError: neither sform nor qform says where it lies, or the affine is singular.
+        GeometryError: neither sform nor qform says where it lies, the affine is singular,
+            or lengths are not in mm.
     """
-    try:
-        image = nib.nifti1.load(path) if path.name.endswith((".nii", ".nii.gz")) else nib.load(path)  # type: ignore[attr-defined]
-        array = np.asanyarray(image.dataobj)
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error, gzip.BadGzipFile):
-        raise UnreadableError("the file is cut short or is no NIfTI; copy it again from its source") from None
+    array, geometry_of = _read_whole(path)
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3):
         raise UnreadableError(f"an array of {array.ndim} dimensions is not a volume; split it into volumes of 3")
+    return Volume(array, geometry_of(array.shape))
+
+
+def read_nifti_channels(path: Path) -> list[Volume]:
+    """Read a 4D NIfTI file (I, J, K, channel) as one volume a channel; a 3D file has one.
+
+    Raises:
+        UnreadableError, GeometryError: as `read_nifti`.
+    """
+    array, geometry_of = _read_whole(path)
+    if array.ndim != 4:
+        return [Volume(array, geometry_of(array.shape))]
+    return [Volume(array[..., index], geometry_of(array.shape[:3])) for index in range(array.shape[3])]
+
+
+def _read_whole(path: Path) -> tuple[NDArray[Any], Callable[[tuple[int, ...]], Geometry]]:
+    """The checked array, and what gives its (first) axes their place."""
+    imageglobals.logger.setLevel(logging.CRITICAL)  # it prints header values of what it refuses
+    try:
+        image = nib.load(path)
+        array = np.asanyarray(image.dataobj)
+        header, affine = image.header, image.affine
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error):
+        raise UnreadableError("the file is cut short or is no NIfTI; copy it again from its source") from None
+    if not isinstance(header, nib.nifti1.Nifti1Header):  # NIfTI-2 is a kind of it
+        raise UnreadableError("the file is no NIfTI; convert it")
     if array.dtype.names is not None or np.iscomplexobj(array):
         raise UnreadableError("voxels are colours or complex numbers; one grey value a voxel is needed")
     if not np.isfinite(array).all():
         raise UnreadableError("voxels are NaN or infinite; replace them at the source or exclude the case")
-    header = image.header
-    if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0 and array.ndim == 3:
+    if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0 and array.ndim > 2:
         raise GeometryError("neither sform nor qform says how the volume lies in the patient; set one and ingest again")
-    return Volume(array, Geometry(array.shape, image.affine))
+    unit = header.get_xyzt_units()[0]
+    if unit not in ("mm", "unknown"):
+        raise GeometryError(f"the header gives lengths in {unit}, not mm; write the header anew")
+    return array, lambda shape: Geometry(shape, affine)
 
 
 def write_nifti(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
