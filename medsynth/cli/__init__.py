@@ -1,0 +1,1 @@
+"""The `medsynth` command: the only room that knows Hydra."""

@@ -1,0 +1,55 @@
+"""The content of what a verb reads, as one hash: the same inputs, wherever they lie."""
+
+from pathlib import Path
+
+from medsynth.errors import MedsynthError
+from medsynth.files import sha256_file, sha256_json
+
+
+def cases_content(key: str, folder: Path) -> str:
+    """Hash of a folder of cases: cases.jsonl names every file with its own hash."""
+    return _index(key, folder, "cases.jsonl", "ingest")
+
+
+def samples_content(key: str, folder: Path) -> str:
+    """Hash of a folder of samples: samples.jsonl names every file with its own hash."""
+    return _index(key, folder, "samples.jsonl", "generate")
+
+
+def run_content(key: str, folder: Path) -> str:
+    """Hash of a trained run: its description and its weights."""
+    description = _index(key, folder, "run.json", "train")
+    weights = sorted((folder / "weights").glob("*.ckpt"))
+    if not weights:
+        raise MedsynthError(
+            f"{key}: {folder} holds no weights yet: let `medsynth train` go on until its first validation"
+        )
+    return sha256_json([description, *([file.name, sha256_file(file)] for file in weights)])
+
+
+def file_content(key: str, path: Path) -> str:
+    """Hash of one file."""
+    if not path.is_file():
+        raise MedsynthError(f"{key} names no file: {path}")
+    return sha256_file(path)
+
+
+def source_content(key: str, path: Path) -> str:
+    """Hash of scans that were not looked at yet.
+
+    Of a folder only the number and the sizes of its files go in: their names can be
+    those of patients, and the hash of a name can be guessed.
+    """
+    if path.is_file():
+        return sha256_file(path)
+    if not path.is_dir():
+        raise MedsynthError(f"{key} names no folder and no file: {path}")
+    return sha256_json(sorted(file.stat().st_size for file in path.rglob("*") if file.is_file()))
+
+
+def _index(key: str, folder: Path, name: str, verb: str) -> str:
+    if not folder.is_dir():
+        raise MedsynthError(f"{key} names no folder: {folder}")
+    if not (folder / name).is_file():
+        raise MedsynthError(f"{key}: {folder} holds no {name}: is it a folder that `medsynth {verb}` finished?")
+    return sha256_file(folder / name)

@@ -1,0 +1,75 @@
+"""What `medsynth` can do: one entry a verb. Nothing heavy is imported before it is used."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from medsynth.cli import inputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """A command that reads finished folders and writes one new folder, `out`.
+
+    Args:
+        name: as typed; its configuration is `medsynth.conf/NAME.yaml`.
+        summary: one line for `medsynth --help`.
+        function: "module:function", plain keyword arguments; whatever it returns may
+            have an `exit_code`.
+        inputs: path keys that are read, each with the function that gives the hash of
+            its content, or its refusal.
+        texts: further keys whose values are taken letter by letter, as paths are.
+        runtime: keys that change how the work is done and not what comes out.
+    """
+
+    name: str
+    summary: str
+    function: str
+    inputs: Mapping[str, Callable[[str, Any], str]]
+    texts: frozenset[str] = frozenset()
+    runtime: frozenset[str] = field(default_factory=lambda: frozenset({"progress"}))
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """Keys whose values are paths."""
+        return frozenset(self.inputs) | {"out"}
+
+    def load(self) -> Callable[..., Any]:
+        """Import the function."""
+        module, _, name = self.function.partition(":")
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return function
+
+
+VERBS: Mapping[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        Verb(
+            name="ingest",
+            summary="find the scans in a folder, check them, write them as cases",
+            function="medsynth.ingest.run:ingest",
+            inputs={"source": inputs.source_content, "key": inputs.file_content},
+            texts=frozenset({"licence", "patient_pattern"}),
+            runtime=frozenset({"workers", "progress"}),
+        ),
+        Verb(
+            name="train",
+            summary="learn a generator from cases",
+            function="medsynth.training.run:train",
+            inputs={"cases": inputs.cases_content, "init_from": inputs.run_content},
+        ),
+        Verb(
+            name="generate",
+            summary="make synthetic scans with a trained run",
+            function="medsynth.generation.run:generate",
+            inputs={"run": inputs.run_content},
+        ),
+        Verb(
+            name="evaluate",
+            summary="compare synthetic scans with real ones: fidelity, diversity, labels",
+            function="medsynth.evidence.evaluate:evaluate",
+            inputs={"samples": inputs.samples_content, "cases": inputs.cases_content},
+        ),
+    )
+}
