@@ -186,9 +186,7 @@ def _constructed(build: Callable[[], Any], key: str) -> Any:
 
 def _hints(called: Callable[..., Any]) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(
-            vars(called).get("__init__", called.__init__) if isinstance(called, type) else called
-        )
+        return typing.get_type_hints(typing.cast(Any, called).__init__ if isinstance(called, type) else called)
     except NameError:  # annotations that other packages import for type checkers only
         return {}
 

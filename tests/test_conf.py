@@ -1,0 +1,73 @@
+"""Every configuration file is read, every key of it by something."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from medsynth.cli.call import bind
+from medsynth.cli.help import entries, groups, heading, read_config, verb_help
+from medsynth.cli.verbs import VERBS
+
+CONF = Path(__file__).parent.parent / "conf"
+FILES = sorted(str(path.relative_to(CONF)).removesuffix(".yaml") for path in CONF.rglob("*.yaml"))
+OPTIONS = [name for name in FILES if "/" in name]
+
+
+def composed(verb: str, *overrides: str) -> dict[str, object]:
+    given = [f"{key}=x" for key, value in yaml.safe_load(read_config(verb)).items() if value == "???"]
+    with initialize_config_module("medsynth.conf", version_base="1.3"):
+        config = OmegaConf.to_container(compose(verb, [*given, *overrides]), resolve=True, throw_on_missing=True)
+    assert isinstance(config, dict)
+    if config.get("identity") == "x":
+        config["identity"] = "trust"
+    return {str(key): value for key, value in config.items()}
+
+
+def users_of(option: str) -> list[str]:
+    """Verbs whose configuration can hold the option."""
+    group = option.rpartition("/")[0]
+    return [verb for verb in VERBS if group in groups(read_config(verb))]
+
+
+def test_each_verb_has_its_file_and_each_file_its_verb() -> None:
+    assert sorted(VERBS) == sorted(name for name in FILES if "/" not in name)
+    assert [option for option in OPTIONS if not users_of(option)] == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_verbs_function_reads_every_key(verb: str) -> None:
+    arguments = bind(VERBS[verb].load(), composed(verb), VERBS[verb].paths)
+    assert set(arguments) >= VERBS[verb].paths
+    assert VERBS[verb].runtime <= set(arguments) | {key.partition(".")[0] for key in VERBS[verb].runtime if "." in key}
+    assert VERBS[verb].texts <= set(arguments)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_the_verbs_function_reads_every_key_of_every_option(option: str) -> None:
+    group, _, name = option.rpartition("/")
+    for verb in users_of(option):
+        bind(VERBS[verb].load(), composed(verb, f"{group}={name}"), VERBS[verb].paths)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_and_every_key_says_what_it_means(name: str) -> None:
+    text = read_config(name)
+    assert heading(text), f"{name}.yaml begins with no comment"
+    if not name.startswith("experiment/"):
+        mute = [entry.key for entry in entries(text) if not entry.meaning and not entry.key.endswith("_target_")]
+        assert not mute, f"{name}.yaml: no comment above {mute}"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_names_every_key_and_option(verb: str) -> None:
+    text = verb_help(VERBS[verb])
+    assert "reads " in text
+    assert "writes " in text
+    assert f"medsynth {verb} " in text
+    for key in yaml.safe_load(read_config(verb)):
+        assert key == "defaults" or f"  {key}" in text
+    for option in OPTIONS:
+        assert verb not in users_of(option) or option.rpartition("/")[2] in text
