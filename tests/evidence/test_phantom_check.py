@@ -1,0 +1,136 @@
+import io
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from medsynth.data.phantom import make_scan
+from medsynth.errors import MedsynthError
+from medsynth.evidence.phantom_check import between, check_phantoms, features, judge_set, real_spread, spread
+from medsynth.metrics.torso import training_ranges
+
+GRID = {"shape": (32, 32, 24), "spacing": (12.0, 12.0, 16.0)}
+SIZE = 16
+
+
+def pairs(patients, scans=2):
+    return [(scan.ct, scan.label) for p in patients for k in range(scans) for scan in [make_scan(p, k, **GRID)]]
+
+
+@pytest.fixture(scope="module")
+def geometry():
+    return make_scan(0, 0, **GRID).geometry
+
+
+@pytest.fixture(scope="module")
+def training():
+    return pairs(range(24))
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    return pairs(range(100, 100 + SIZE // 2))
+
+
+@pytest.fixture(scope="module")
+def good():
+    return pairs(range(200, 200 + SIZE), scans=1)
+
+
+@pytest.fixture(scope="module")
+def untrained(geometry):
+    rng = np.random.default_rng(0)
+    shape = geometry.shape
+    return [(rng.uniform(-1000, 400, shape).astype(np.float32), rng.integers(0, 7, shape)) for _ in range(SIZE)]
+
+
+def test_real_patients_pass_and_every_control_comes_out_as_it_must(
+    good, training, held_out, untrained, geometry
+) -> None:
+    check = check_phantoms(good, training, held_out, geometry, untrained=untrained)
+    results = {control.name: control for control in check.controls}
+    assert list(results) == [
+        "real, held out",
+        "labels shuffled",
+        "mirrored",
+        "one training case repeated",
+        "untrained model",
+    ]
+    assert check.passed
+    assert check.exit_code == 0
+    assert check.verdict == "passed"
+    assert all(control.size == SIZE for control in check.controls)
+    assert results["labels shuffled"].passing <= 2
+    assert results["mirrored"].failures == {"liver to the right": SIZE}
+    repeated = results["one training case repeated"]
+    assert repeated.passing == SIZE, "only its diversity gives it away"
+    assert repeated.diversity == pytest.approx(0, abs=1e-3)
+    assert results["untrained model"].passing == 0
+    assert 0.85 < results["real, held out"].diversity < 1.2
+
+
+def test_bad_samples_miss_the_bar(good, training, held_out, geometry) -> None:
+    spoilt = [(ct, np.where(label == 5, 1, label) if i < 2 else label) for i, (ct, label) in enumerate(good)]
+    check = check_phantoms(spoilt, training, held_out, geometry)
+    assert check.samples.passing == SIZE - 2
+    assert check.proves
+    assert not check.passed
+    assert check.exit_code == 1
+    assert check.verdict == "the samples missed the bar"
+
+
+def test_a_control_that_comes_out_wrong_proves_nothing(good, training, geometry, held_out) -> None:
+    check = check_phantoms(good, training, held_out, geometry, untrained=good)
+    assert check.samples.passed
+    assert not check.passed
+    assert check.exit_code == 1
+    assert check.verdict == "proves nothing: these controls did not come out as they must: untrained model"
+    worse = [(ct + 300, label) for ct, label in held_out]
+    assert "real, held out" in check_phantoms(good, training, worse, geometry).verdict
+
+
+@pytest.mark.parametrize("modes", [1, 2, 4])
+def test_a_few_cases_over_and_over_are_not_diverse(good, training, geometry, modes: int) -> None:
+    ranges = training_ranges(training, geometry)
+    collapsed = [good[i % modes] for i in range(SIZE)]
+    assert not judge_set("few", "fail", collapsed, geometry, ranges, real_spread(training, SIZE)).passed
+
+
+def test_noise_is_not_diversity(training, geometry) -> None:
+    rng = np.random.default_rng(1)
+    ct, label = training[0]
+    noisy = [(ct + rng.normal(0, 30, ct.shape).astype(np.float32), label) for _ in range(SIZE)]
+    ranges = training_ranges(training, geometry)
+    assert judge_set("noisy", "fail", noisy, geometry, ranges, real_spread(training, SIZE)).diversity < 0.2
+
+
+def test_distances_are_those_of_the_definition(good) -> None:
+    rows = features(good[:4])
+    direct = np.array([[np.sqrt(((a - b) ** 2).mean()) for b in rows] for a in rows])
+    apart = ~np.eye(4, dtype=bool)
+    mean, nearest = spread(between(rows))
+    assert mean == pytest.approx(direct[apart].mean(), rel=1e-6)
+    assert nearest == pytest.approx((direct + 1e9 * np.eye(4)).min(axis=1).mean(), rel=1e-6)
+
+
+def test_the_result_prints_and_is_json(good, training, held_out, geometry) -> None:
+    check = check_phantoms(good, training, held_out, geometry)
+    content = json.loads(json.dumps(check.to_json(), allow_nan=False))
+    assert content["passed"] is True
+    assert content["samples"]["passing"] >= 15
+    assert [control["must"] for control in content["controls"]] == ["pass", "fail", "fail", "fail"]
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(check.table())
+    text = console.export_text()
+    assert "mirrored" in text
+    assert f"0 of {SIZE}" in text
+
+
+def test_controls_need_the_samples_size(good, training, held_out, geometry) -> None:
+    with pytest.raises(MedsynthError, match="3 held-out volumes for 16 samples"):
+        check_phantoms(good, training, held_out[:3], geometry)
+    with pytest.raises(MedsynthError, match="at least 2"):
+        check_phantoms(good[:1], training, held_out, geometry)
+    with pytest.raises(MedsynthError, match="all alike"):
+        check_phantoms(good, [training[0]] * SIZE, held_out, geometry)
