@@ -1,0 +1,102 @@
+"""Augmentation that respects anatomy, and tells the network what it did.
+
+The network gets the parameters of every augmentation as part of its condition, and
+zeros when it samples, so that augmented scans widen what it learns without leaking
+into what it makes (Karras et al. 2022, appendix F.2).
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.transforms import Affine
+from torch import Tensor
+
+from medsynth.errors import MedsynthError
+
+
+class Augmented(NamedTuple):
+    """An augmented sample (C, *spatial) and the parameters (P,) of what was done, 0 for nothing."""
+
+    x: Tensor
+    parameters: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Random changes of a training case.
+
+    Args:
+        shift: largest shift in voxels along each axis, whole voxels: nothing is interpolated.
+        rotate: largest rotation in degrees, about each axis (3D) or in the plane (2D).
+        scale: largest relative change of size, 0.05 for 5%.
+        flip: array axes along which to mirror at random; empty by default, because a
+            mirrored body is another anatomy (the liver changes sides).
+        probability: of rotating and scaling a case at all.
+    """
+
+    shift: int = 0
+    rotate: float = 0.0
+    scale: float = 0.0
+    flip: tuple[int, ...] = ()
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.shift < 0 or self.rotate < 0 or not 0 <= self.scale < 1 or not 0 <= self.probability <= 1:
+            raise MedsynthError("data.augmentation: shift and rotate are at least 0, scale and probability in 0..1")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**asdict(self), "flip": list(self.flip)}
+
+    def width(self, rank: int) -> int:
+        """P, the number of parameters that the network is told."""
+        turning = (3 if rank == 3 else 1) + 1 if self.rotate or self.scale else 0
+        return (rank if self.shift else 0) + turning + len(self.flip)
+
+    def __call__(self, x: Tensor, labels: int, generator: np.random.Generator) -> Augmented:
+        """Augment one case.
+
+        Args:
+            x: (C, *spatial) in model units, larger than the result by 2 `shift` along each axis.
+            labels: the last `labels` channels are a one-hot label map in -1, +1.
+            generator: all randomness comes from it.
+        """
+        rank = x.ndim - 1
+        told: list[float] = []
+        offset = np.zeros(rank, dtype=int)
+        if self.shift:
+            offset = generator.integers(-self.shift, self.shift + 1, rank)
+            told += list(offset / self.shift)
+        for axis, start in enumerate(self.shift + offset):
+            x = x.narrow(1 + axis, int(start), x.shape[1 + axis] - 2 * self.shift)
+        if self.rotate or self.scale:
+            angles = generator.uniform(-1, 1, 3 if rank == 3 else 1)
+            size = generator.uniform(-1, 1)
+            if generator.uniform() >= self.probability:
+                angles, size = angles * 0, 0.0
+            if angles.any() or size:
+                x = self._turn(x, labels, np.radians(self.rotate) * angles, 1 + self.scale * size)
+            told += [*angles, size]
+        for axis in self.flip:
+            mirrored = bool(generator.integers(2))
+            x = x.flip(1 + axis) if mirrored else x
+            told.append(float(mirrored))
+        return Augmented(x.contiguous(), torch.tensor(told, dtype=torch.float32))
+
+    @staticmethod
+    def _turn(x: Tensor, labels: int, angles: Sequence[float], size: float) -> Tensor:
+        images = x.shape[0] - labels
+        settings = {
+            "rotate_params": list(angles) if len(angles) > 1 else float(angles[0]),
+            "scale_params": [1 / size] * (x.ndim - 1),
+            "image_only": True,
+        }
+        parts = [Affine(mode="bilinear", padding_mode="border", **settings)(x[:images])]
+        if labels:
+            values = x[images:].argmax(0, keepdim=True).float()
+            turned = Affine(mode="nearest", padding_mode="border", **settings)(values).long()
+            parts.append(torch.cat([(turned == value).float() * 2 - 1 for value in range(labels)]))
+        return torch.cat([torch.as_tensor(part) for part in parts])

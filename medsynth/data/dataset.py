@@ -1,0 +1,231 @@
+"""Prepared cases as tensors, cached on disk, and the order in which training sees them."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.data import PersistentDataset
+from monai.transforms import Transform
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from medsynth.data.augmentation import Augmentation
+from medsynth.data.resampling import Intensity, Resampling, read_case
+from medsynth.errors import MedsynthError
+from medsynth.files import sha256_json
+from medsynth.models.conditioner import ClassConditioner
+from medsynth.records import CaseRecord
+
+
+def default_cache() -> Path:
+    """Where prepared scans are kept: outside every run, for the user alone."""
+    named = os.environ.get("MEDSYNTH_CACHE")
+    return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "medsynth"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CasePlan:
+    """What of a case becomes a training sample.
+
+    Args:
+        intensity: by image channel, in the order of the sample's channels.
+        label: name of the label channel, or None.
+        label_values: its values in the order of their channels.
+        resampling: orientation, spacing, size (with the margin of the augmentation).
+    """
+
+    intensity: Mapping[str, Intensity]
+    label: str | None
+    label_values: tuple[int, ...]
+    resampling: Resampling
+
+    def with_margin(self, margin: int) -> "CasePlan":
+        """The same with `margin` more voxels on every side."""
+        if not margin:
+            return self
+        size = tuple(side + 2 * margin for side in self.resampling.size)
+        return replace(self, resampling=replace(self.resampling, size=size))
+
+
+class _Prepare(Transform):
+    """One case's files -> {"x": (S, C, *size) in model units, "range": (images, 2), "affine": (4, 4)}.
+
+    S is 1, or the number of slices that are cut from the volume.
+    """
+
+    def __init__(self, plan: CasePlan, records: Mapping[str, CaseRecord]) -> None:
+        self.plan, self.records = plan, records
+
+    def __call__(self, item: Mapping[str, str]) -> dict[str, Tensor]:
+        plan, record = self.plan, self.records[item["case"]]
+        case = read_case(Path(item["folder"]), record, plan.intensity, plan.label, plan.resampling)
+        channels = []
+        for name, part in case.images.items():
+            low, high = case.ranges[name]
+            channels.append(torch.from_numpy((part.array - low) / (high - low)).clamp(0, 1) * 2 - 1)
+        if case.label is not None:
+            values = torch.from_numpy(case.label.array)
+            channels.extend((values == value).float() * 2 - 1 for value in plan.label_values)
+        x = torch.stack(channels)
+        slices = plan.resampling.slices
+        if slices is None:
+            x = x[None]
+        else:
+            axis = {"sagittal": 1, "coronal": 2, "axial": 3}[slices.plane]
+            x = x.movedim(axis, 0)[torch.tensor(list(slices.positions(x.shape[1:])))]
+        geometry = next(iter(case.images.values())).geometry
+        if slices is not None:
+            geometry = slices.plane_geometry(geometry, slices.positions(geometry.shape)[0])
+        return {
+            "x": x.contiguous(),
+            "range": torch.tensor([case.ranges[name] for name in case.images], dtype=torch.float64),
+            "affine": torch.tensor(geometry.affine),
+        }
+
+
+def _item_hash(item: Mapping[str, str]) -> bytes:
+    return sha256_json([item["content"], item["plan"]]).encode()
+
+
+class PreparedCases:
+    """The cases of one split, prepared once and then read from the cache.
+
+    The cache's names are hashes of the case's bytes and of the plan, so another plan or
+    a changed scan never meets an old entry.
+
+    Args:
+        folder: CASES.
+        records: the cases.
+        plan: what of them becomes a sample.
+        cache: folder of prepared tensors, made with mode 700.
+    """
+
+    def __init__(self, folder: Path, records: Sequence[CaseRecord], plan: CasePlan, cache: Path) -> None:
+        self.records = list(records)
+        self.plan = plan
+        described = {
+            "version": 1,
+            "intensity": {name: asdict(value) for name, value in plan.intensity.items()},
+            "label": [plan.label, list(plan.label_values)],
+            "resampling": repr(plan.resampling),
+        }
+        digest = sha256_json(described)
+        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+        items = [
+            {"case": record.id, "content": record.sha256, "plan": digest, "folder": str(folder)}
+            for record in self.records
+        ]
+        transform = _Prepare(plan, {record.id: record for record in self.records})
+        self._dataset = PersistentDataset(items, transform, cache_dir=cache, hash_func=_item_hash)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        try:
+            item: dict[str, Tensor] = self._dataset[index]
+        except RuntimeError as error:
+            # MONAI wraps what a transform raises; the reason is what the user needs.
+            cause = error.__cause__
+            if isinstance(cause, MedsynthError):
+                raise cause from None
+            raise
+        return item
+
+
+class Sample(NamedTuple):
+    """One item of a batch: x (C, *spatial), condition vector (V,), its number n."""
+
+    x: Tensor
+    vector: Tensor
+    number: int
+
+
+class TrainingSamples(Dataset[Sample]):
+    """Training sample number n, a function of (seed, n) alone.
+
+    Every pass over the data visits each case (or slice) once, in an order of its own.
+
+    Args:
+        cases: prepared with the augmentation's margin.
+        slices: number of samples in each case.
+        conditioner: from attributes to vectors.
+        augmentation: what to do to them.
+        seed: of the order and of the augmentation.
+    """
+
+    def __init__(
+        self,
+        cases: PreparedCases,
+        slices: Sequence[int],
+        conditioner: ClassConditioner,
+        augmentation: Augmentation,
+        seed: int,
+    ) -> None:
+        self.cases, self.augmentation, self.seed = cases, augmentation, seed
+        self.places = [(case, part) for case, count in enumerate(slices) for part in range(count)]
+        self.vectors = [conditioner.vector(record.attributes) for record in cases.records]
+        self._order: tuple[int, np.ndarray[Any, Any]] | None = None
+
+    def __getitem__(self, number: int) -> Sample:
+        turn, place = divmod(number, len(self.places))
+        if self._order is None or self._order[0] != turn:
+            self._order = (turn, np.random.default_rng([self.seed, 1, turn]).permutation(len(self.places)))
+        case, part = self.places[int(self._order[1][place])]
+        generator = np.random.default_rng([self.seed, 2, number])
+        labels = len(self.cases.plan.label_values)
+        augmented = self.augmentation(self.cases[case]["x"][part], labels, generator)
+        return Sample(augmented.x, torch.cat([self.vectors[case], augmented.parameters]), number)
+
+
+class ValidationSamples(Dataset[Sample]):
+    """The cases (or slices) of the validation patients, unaugmented, at most `most` of them.
+
+    Where there are more, they are taken at even distances, the same ones every time.
+    """
+
+    def __init__(
+        self,
+        cases: PreparedCases,
+        slices: Sequence[int],
+        conditioner: ClassConditioner,
+        augmentation: Augmentation,
+        most: int,
+    ) -> None:
+        self.cases = cases
+        places = [(case, part) for case, count in enumerate(slices) for part in range(count)]
+        chosen = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).astype(int))
+        self.places = [places[i] for i in chosen]
+        self.vectors = [conditioner.vector(record.attributes) for record in cases.records]
+        self.silence = torch.zeros(augmentation.width(len(cases.plan.resampling.size)))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, number: int) -> Sample:
+        case, part = self.places[number]
+        return Sample(self.cases[case]["x"][part], torch.cat([self.vectors[case], self.silence]), number)
+
+
+class StepBatches(Sampler[list[int]]):
+    """Batches of sample numbers from step `start` on, without an end.
+
+    Step s of a global batch of B holds the numbers s B to s B + B - 1; each of `world`
+    processes takes its share of consecutive ones.
+    """
+
+    def __init__(self, start: int, batch: int, rank: int = 0, world: int = 1) -> None:
+        if batch % world:
+            raise MedsynthError(f"data.batch_size={batch} does not divide by the {world} devices")
+        self.start, self.batch, self.share, self.rank = start, batch, batch // world, rank
+
+    def __iter__(self) -> Iterator[list[int]]:
+        step = self.start
+        while True:
+            first = step * self.batch + self.rank * self.share
+            yield list(range(first, first + self.share))
+            step += 1

@@ -1,0 +1,149 @@
+"""Learn a Preparation from the training patients: grid, and one intensity range for all."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medsynth.data.dataset import CasePlan, PreparedCases
+from medsynth.data.preparation import Preparation, cases_digest
+from medsynth.data.resampling import Intensity, Resampling
+from medsynth.data.split import SplitPlan, split_patients
+from medsynth.errors import MedsynthError
+from medsynth.geometry import Geometry
+from medsynth.models.layout import ImageChannel, LabelChannel, Layout
+from medsynth.records import CASES_FILE, CaseRecord, Split, read_records
+
+_ALIGNED_DEGREES = 5.0
+
+
+class FittedData(NamedTuple):
+    """What training starts from.
+
+    `cases` are prepared without margin; `slices[split]` counts the samples in each case.
+    """
+
+    records: list[CaseRecord]
+    splits: dict[str, Split]
+    preparation: Preparation
+    plan: CasePlan
+    cases: dict[Split, PreparedCases]
+    slices: dict[Split, list[int]]
+
+
+def fit_preparation(
+    folder: Path,
+    *,
+    images: Mapping[str, Intensity],
+    label: str | None,
+    resampling: Resampling,
+    split: SplitPlan,
+    conditions: Sequence[str],
+    cache: Path,
+    each: Callable[[str, int], Callable[[], None]],
+) -> FittedData:
+    """Prepare the training and validation cases and learn what a sample's form needs.
+
+    The grid lies where the training scans lie on average: the mean of their directions,
+    if all are within 5 degrees of it, else the axes of RAS; its middle is the median of
+    theirs. The intensity range is the median over training patients where each volume
+    has its own.
+
+    Args:
+        folder: CASES.
+        images: the intensity of each image channel, in order.
+        label: the label channel to generate along, or None.
+        resampling: orientation, spacing, size.
+        split: how to divide the patients.
+        conditions: attributes the model will be conditioned on.
+        cache: folder of prepared tensors.
+        each: `each(text, total)` announces work and returns what to call after each case.
+
+    Raises:
+        MedsynthError: cases that lack what is asked for, too few patients.
+    """
+    records = read_records(folder / CASES_FILE, CaseRecord)
+    splits = split_patients(records, split)
+    for record in records:
+        missing = [name for name in (*images, *([label] if label else [])) if name not in record.channels]
+        if missing:
+            raise MedsynthError(
+                f"case {record.id} has no channel {missing[0]}; it has {', '.join(record.channels)}: "
+                "set data.images and data.label"
+            )
+    names = _label_names(records) if label else {}
+    plan = CasePlan(intensity=images, label=label, label_values=tuple(names), resampling=resampling)
+    cases: dict[Split, PreparedCases] = {}
+    slices: dict[Split, list[int]] = {}
+    ranges: list[Tensor] = []
+    places: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
+    for part in ("train", "validation"):
+        chosen = [record for record in records if splits[record.patient] == part]
+        cases[part] = PreparedCases(folder, chosen, plan, cache)
+        slices[part] = []
+        done = each(f"preparing {part} cases", len(chosen))
+        for index in range(len(chosen)):
+            item = cases[part][index]
+            slices[part].append(len(item["x"]))
+            if part == "train":
+                ranges.append(item["range"])
+                places.append(item["affine"].numpy())
+            done()
+    middle = torch.stack(ranges).median(0).values
+    channels = tuple(
+        ImageChannel(
+            name=name,
+            units=records[0].channels[name].units,
+            low=float(low),
+            high=float(high),
+            modality=records[0].channels[name].modality,
+            integer=records[0].channels[name].units in ("HU", "grey"),
+        )
+        for name, (low, high) in zip(images, middle.tolist(), strict=True)
+    )
+    layout = Layout(
+        images=channels,
+        label=LabelChannel(name=label, values=names) if label else None,
+        grid=_common_grid(places, resampling.size),
+    )
+    preparation = Preparation(
+        layout=layout,
+        intensity=dict(images),
+        resampling=resampling,
+        split=split,
+        cases_sha256=cases_digest(records),
+        conditions=tuple(conditions),
+    )
+    return FittedData(records, splits, preparation, plan, cases, slices)
+
+
+def _label_names(records: Sequence[CaseRecord]) -> dict[int, str]:
+    names: dict[int, str] = {0: "background"}
+    for record in records:
+        for value, name in record.labels.items():
+            if names.setdefault(value, name) != name:
+                raise MedsynthError(f"label {value} has two names among the cases; ingest them with one set of names")
+    if len(names) < 2:
+        raise MedsynthError("no case says what its label values mean; ingest again, or set data.label=null")
+    return dict(sorted(names.items()))
+
+
+def _common_grid(affines: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.float64]]], size: Sequence[int]) -> Geometry:
+    stack = np.stack(affines)
+    steps = np.linalg.norm(stack[:, :3, :3], axis=1)
+    directions = stack[:, :3, :3] / steps[:, None, :]
+    spacing = np.median(steps, axis=0)
+    if np.abs(steps / spacing - 1).max() > 0.01:
+        raise MedsynthError("the scans have different voxel sizes: set data.spacing to one for all")
+    u, _, vt = np.linalg.svd(directions.mean(0))
+    mean = u @ vt  # the nearest rotation (or reflection) to the mean: its polar factor
+    relative = directions.transpose(0, 2, 1) @ mean
+    angles = np.degrees(np.arccos(np.clip((np.trace(relative, axis1=1, axis2=2) - 1) / 2, -1, 1)))
+    if angles.max() > _ALIGNED_DEGREES or np.linalg.det(relative).min() < 0:
+        nearest = np.round(mean)
+        mean = nearest if abs(np.linalg.det(nearest)) > 0.5 else np.eye(3)
+    centres = [Geometry(tuple(size), affine).centre for affine in affines]
+    return Geometry.centred(size, spacing[: len(size)], mean, np.median(centres, axis=0))

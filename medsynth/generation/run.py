@@ -1,0 +1,204 @@
+"""Generate: a plan of samples -> NIfTI volumes and samples.jsonl, resumable."""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from medsynth.data.contact_sheet import contact_sheet
+from medsynth.data.nifti import read_nifti, write_nifti
+from medsynth.data.preparation import Preparation
+from medsynth.errors import MedsynthError
+from medsynth.files import inside, sha256_file, write_json
+from medsynth.models.layout import Decoded
+from medsynth.models.model import SamplingPlan
+from medsynth.models.run import Run, load_run
+from medsynth.records import SAMPLES_FILE, Attribute, Channel, SampleRecord, write_records
+
+_PARTS = ".parts"
+
+
+@dataclass(frozen=True)
+class GenerateReport:
+    """How many samples lie in the folder, how many of them this call made, and its seconds."""
+
+    samples: int
+    made: int
+    seconds: float
+
+
+def generate(
+    run: Path,
+    out: Path,
+    *,
+    count: int,
+    seed: int = 0,
+    sampler: SamplingPlan | None = None,
+    condition: Mapping[str, Attribute] | None = None,
+    weights: str = "best",
+    batch_size: int = 8,
+    device: str = "auto",
+    progress: bool = True,
+) -> GenerateReport:
+    """Make `count` samples, or the rest of them where an earlier call stopped.
+
+    A model with classes makes them in turn, sample i the i-th class, unless `condition`
+    names one.
+
+    Args:
+        run: RUN.
+        out: SAMPLES.
+        count: how many.
+        seed: with a sample's index it fixes the sample's noise.
+        sampler: how noise becomes a sample.
+        condition: attributes for all samples.
+        weights: "best", "last" or "untrained" (a control).
+        batch_size: how many at a time; does not change the samples.
+        device: "auto", "cpu" or "cuda".
+        progress: whether to show a bar.
+
+    Raises:
+        MedsynthError: a damaged run, a condition the model does not know, a full disk.
+    """
+    import torch
+
+    started = time.monotonic()
+    if count < 1 or batch_size < 1:
+        raise MedsynthError("count and batch_size are at least 1")
+    plan = sampler or SamplingPlan()
+    place = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device
+    loaded = load_run(run, weights=weights, device=place)
+    wanted = _conditions(loaded, count, dict(condition or {}))
+    preparation = Preparation.read(run)
+    out.mkdir(parents=True, exist_ok=True)
+    preparation.write(out)
+    finished = _finished(out, count)
+    todo = [index for index in range(count) if index not in finished]
+    with _bar(progress) as bar:
+        task = bar.add_task("generating", total=count * plan.steps, completed=(count - len(todo)) * plan.steps)
+        for start in range(0, len(todo), batch_size):
+            indices = todo[start : start + batch_size]
+            conditions = [wanted[index] for index in indices]
+            latents = loaded.model.sample_latents(
+                indices, conditions, seed=seed, plan=plan, on_step=_advance(bar, task, len(indices))
+            )
+            for index, x in zip(indices, loaded.model.decode(latents), strict=True):
+                decoded = loaded.model.layout.decode(x)
+                finished[index] = _write(out, index, decoded, loaded, seed, plan, wanted[index], weights)
+    records = [finished[index] for index in range(count)]
+    write_records(out / SAMPLES_FILE, records)
+    _sheet(out, records, loaded)
+    for part in (out / _PARTS).glob("*.json"):
+        part.unlink()
+    (out / _PARTS).rmdir()
+    return GenerateReport(count, len(todo), time.monotonic() - started)
+
+
+def _conditions(run: Run, count: int, condition: dict[str, Attribute]) -> list[dict[str, Attribute]]:
+    conditioner = run.model.conditioner
+    conditioner.check(condition)
+    free = {name: values for name, values in conditioner.classes.items() if name not in condition}
+    turns = [dict(zip(free, values, strict=True)) for values in itertools.product(*free.values())]
+    return [{**turns[index % len(turns)], **condition} for index in range(count)]
+
+
+def _write(
+    out: Path,
+    index: int,
+    decoded: Decoded,
+    run: Run,
+    seed: int,
+    plan: SamplingPlan,
+    condition: Mapping[str, Attribute],
+    weights: str,
+) -> SampleRecord:
+    """Write one sample's volumes, then the part that says they are whole."""
+    layout = run.model.layout
+    channels = {}
+    for image in layout.images:
+        path = f"volumes/{index:06d}_{image.name}.nii.gz"
+        write_nifti(out / path, decoded.images[image.name], layout.grid)
+        channels[image.name] = Channel(
+            path=path, kind="image", units=image.units, modality=image.modality, sha256=sha256_file(out / path)
+        )
+    if layout.label is not None and decoded.label is not None:
+        path = f"volumes/{index:06d}_{layout.label.name}.nii.gz"
+        write_nifti(out / path, decoded.label, layout.grid)
+        channels[layout.label.name] = Channel(path=path, kind="label", units="label", sha256=sha256_file(out / path))
+    record = SampleRecord(
+        id=f"s{index:06d}",
+        index=index,
+        seed=seed,
+        condition=condition,
+        sampler={**plan.to_record(), "weights": weights},
+        channels=channels,
+        geometry=layout.grid,
+        checkpoint=run.checkpoint,
+        identity=run.info.identity,
+        labels=layout.label.values if layout.label else {},
+        overrides=run.info.overrides,
+        licences=run.info.licences,
+    )
+    write_json(out / _PARTS / f"{index:06d}.json", record.to_json())
+    return record
+
+
+def _finished(out: Path, count: int) -> dict[int, SampleRecord]:
+    """Samples that an earlier call of the same plan wrote whole."""
+    from medsynth.records import read_records
+
+    found: dict[int, SampleRecord] = {}
+    candidates = []
+    if (out / SAMPLES_FILE).exists():
+        candidates = read_records(out / SAMPLES_FILE, SampleRecord)
+    for part in sorted((out / _PARTS).glob("*.json")):
+        try:
+            candidates.append(SampleRecord.from_json(json.loads(part.read_text())))
+        except (MedsynthError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    for record in candidates:
+        whole = all(
+            inside(out, channel.path).is_file() and sha256_file(inside(out, channel.path)) == channel.sha256
+            for channel in record.channels.values()
+        )
+        if whole and record.index < count:
+            found[record.index] = record
+    return found
+
+
+def _sheet(out: Path, records: list[SampleRecord], run: Run) -> None:
+    layout = run.model.layout
+    first = layout.images[0]
+    shown = records[:64]
+    label = layout.label.name if layout.label else None
+    contact_sheet(
+        out / "contact_sheet.png",
+        [read_nifti(inside(out, record.channels[first.name].path)).array for record in shown],
+        geometries=[layout.grid] * len(shown),
+        window=(first.low, first.high),
+        labels=[read_nifti(inside(out, record.channels[label].path)).array for record in shown] if label else None,
+        label_names=layout.label.values if layout.label else None,
+        captions=[" ".join(str(value) for value in (record.id, *record.condition.values())) for record in shown],
+        title=f"synthetic, {len(records)} samples" + (f", the first {len(shown)}" if len(records) > len(shown) else ""),
+    )
+
+
+def _bar(show: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not show,
+    )
+
+
+def _advance(bar: Progress, task: object, samples: int) -> Callable[[int], None]:
+    return lambda step: bar.advance(task, samples)  # type: ignore[arg-type]

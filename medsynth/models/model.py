@@ -1,0 +1,179 @@
+"""A model of scans: autoencoder, conditioner, denoiser and the layout of its channels."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from medsynth.diffusion.grids import karras_grid
+from medsynth.diffusion.guidance import classifier_free
+from medsynth.diffusion.noise import seeded_noise
+from medsynth.diffusion.preconditioning import Condition, edm_denoise, to_rank
+from medsynth.diffusion.samplers import Sampler, dpmpp_2m, heun
+from medsynth.errors import MedsynthError
+from medsynth.models.conditioner import ClassConditioner, batch_condition
+from medsynth.models.layout import Decoded, Layout
+from medsynth.nets.autoencoders import Haar, Identity
+from medsynth.nets.unet import UNet
+from medsynth.records import Attribute
+
+SAMPLERS: dict[str, Sampler] = {"dpmpp_2m": dpmpp_2m, "heun": heun}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingPlan:
+    """How noise becomes a sample; goes into every sample's record.
+
+    Args:
+        name: "dpmpp_2m" (1 evaluation a step) or "heun" (2).
+        steps: steps of the Karras grid.
+        sigma_min, sigma_max, rho: of the grid.
+        guidance: scale of classifier-free guidance, 1 for none.
+    """
+
+    name: str = "dpmpp_2m"
+    steps: int = 20
+    sigma_min: float = 0.002
+    sigma_max: float = 80.0
+    rho: float = 7.0
+    guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.name not in SAMPLERS:
+            raise MedsynthError(f"sampler {self.name} is not known; there are {', '.join(SAMPLERS)}")
+        if self.steps < 1 or not 0 < self.sigma_min < self.sigma_max or self.rho <= 0:
+            raise MedsynthError("sampler: steps is at least 1, 0 < sigma_min < sigma_max, rho above 0")
+
+    def to_record(self) -> dict[str, Attribute]:
+        """Plain types for the sample's record."""
+        return asdict(self)
+
+
+class DiffusionModel(nn.Module):
+    """Everything that turns noise into scans.
+
+    Args:
+        layout: channels and grid of a sample.
+        autoencoder: between samples and latents.
+        network: F(x, c_noise, condition) on latents.
+        conditioner: from attributes to vectors.
+        augmentation: width of the vector that tells the network how a training case was
+            augmented; zeros when sampling.
+    """
+
+    latent_mean: Tensor
+    sigma_data: Tensor
+
+    def __init__(
+        self,
+        layout: Layout,
+        autoencoder: Identity | Haar,
+        network: UNet,
+        conditioner: ClassConditioner,
+        augmentation: int = 0,
+    ) -> None:
+        super().__init__()
+        self.layout = layout
+        self.autoencoder = autoencoder
+        self.network = network
+        self.conditioner = conditioner
+        self.augmentation = augmentation
+        width = autoencoder.latent_channels(layout.channels, layout.rank)
+        self.register_buffer("latent_mean", torch.zeros(width))
+        self.register_buffer("sigma_data", torch.ones(width))
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """(C', *spatial) of one latent."""
+        stride = self.autoencoder.stride
+        if any(side % stride for side in self.layout.grid.shape):
+            raise MedsynthError(f"data.size must divide by {stride}, the autoencoder's stride")
+        return (len(self.sigma_data), *(side // stride for side in self.layout.grid.shape))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Samples (B, C, *spatial) in model units -> centred latents."""
+        z = self.autoencoder.encode(x)
+        return z - to_rank(self.latent_mean[None], z.ndim)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Centred latents -> samples (B, C, *spatial) in model units."""
+        return self.autoencoder.decode(z + to_rank(self.latent_mean[None], z.ndim))
+
+    def denoise(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
+        """D(x; sigma, condition) on latents."""
+        return edm_denoise(self.network, x, sigma, condition, self.sigma_data)
+
+    @torch.no_grad()
+    def fit_latents(self, batches: Iterator[Tensor]) -> None:
+        """Set the latents' mean and standard deviation, per channel, from training samples (B, C, *spatial)."""
+        count, total, squares = 0, torch.zeros(()), torch.zeros(())
+        for x in batches:
+            z = self.autoencoder.encode(x).double().transpose(0, 1).flatten(1)
+            count += z.shape[1]
+            total, squares = total + z.sum(1), squares + (z**2).sum(1)
+        mean = total / count
+        std = (squares / count - mean**2).clamp(min=0).sqrt()
+        # A band that never varies (a label absent from training, say) keeps a scale above 0.
+        self.latent_mean.copy_(mean)
+        self.sigma_data.copy_(std.clamp(min=1e-3 * std.max()))
+
+    @torch.no_grad()
+    def sample_latents(
+        self,
+        indices: Sequence[int],
+        conditions: Sequence[Mapping[str, Attribute]],
+        *,
+        seed: int,
+        plan: SamplingPlan,
+        on_step: Callable[[int], None] | None = None,
+    ) -> Tensor:
+        """Latents (B, C', *spatial) of samples `indices` of the plan with `seed`.
+
+        Sample i starts from the same noise whatever else is in the batch.
+        """
+        device = self.sigma_data.device
+        noise = seeded_noise(seed, indices, self.latent_shape).to(device)
+        vectors = torch.stack([self.conditioner.vector(condition) for condition in conditions]).to(device)
+        condition = batch_condition(vectors, self.augmentation)
+        null = batch_condition(torch.zeros_like(vectors), self.augmentation)
+        denoise = classifier_free(self.denoise, null, plan.guidance) if vectors.shape[1] else self.denoise
+        grid = karras_grid(plan.steps, plan.sigma_min, plan.sigma_max, plan.rho)
+        return SAMPLERS[plan.name](denoise, noise * grid[0].item(), grid, condition, on_step)
+
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        first: int = 0,
+        condition: Mapping[str, Attribute] | None = None,
+        sampler: str = "dpmpp_2m",
+        steps: int = 20,
+        guidance: float = 1.0,
+        batch: int = 8,
+    ) -> list[Decoded]:
+        """Make `count` samples, as `medsynth generate` does with the same seed.
+
+        Args:
+            count: how many.
+            seed, first: sample i of the list is number first + i of the plan with `seed`.
+            condition: attributes for all of them, {"class": "PNEUMONIA"} for instance.
+            sampler, steps, guidance: see SamplingPlan.
+            batch: how many at a time; does not change the result.
+
+        Returns:
+            For each sample its images in units and its label map; all lie on `layout.grid`.
+        """
+        plan = SamplingPlan(name=sampler, steps=steps, guidance=guidance)
+        wanted = dict(condition or {})
+        self.conditioner.check(wanted)
+        training = self.training
+        self.eval()
+        made: list[Decoded] = []
+        for start in range(first, first + count, batch):
+            indices = range(start, min(start + batch, first + count))
+            latents = self.sample_latents(indices, [wanted] * len(indices), seed=seed, plan=plan)
+            made.extend(self.layout.decode(x) for x in self.decode(latents))
+        self.train(training)
+        return made

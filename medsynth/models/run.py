@@ -1,0 +1,196 @@
+"""The run folder: what a trained model is, written so that another site can use it safely.
+
+    RUN/run.json              what the model is made of, where it comes from; plain JSON
+    RUN/preparation.json      how cases were brought to the form of a sample
+    RUN/weights/best.ckpt     averaged weights with the lowest validation loss
+    RUN/weights/last.ckpt     averaged weights of the last validation
+    RUN/checkpoints/          full training states, to resume from
+
+A run may come from anywhere, so it is read as untrusted input: only the classes listed
+here are made, and weights are read as tensors alone.
+"""
+
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from medsynth.errors import MedsynthError, RunError
+from medsynth.files import write_json
+from medsynth.models.conditioner import ClassConditioner
+from medsynth.models.layout import Layout
+from medsynth.models.model import DiffusionModel
+from medsynth.models.sealed import read_sealed, write_sealed
+
+RUN_FILE = "run.json"
+WEIGHTS = ("best", "last")
+_SCHEMA = "medsynth.run/1"
+ALLOWED_TARGETS = frozenset(
+    {
+        "medsynth.models.conditioner.ClassConditioner",
+        "medsynth.nets.autoencoders.Haar",
+        "medsynth.nets.autoencoders.Identity",
+        "medsynth.nets.unet.UNet",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """Where a model comes from; names no patient and no path.
+
+    Args:
+        cases_sha256: of the cases it was trained on.
+        identity: the least clearance among them: "cleared", "trusted" or "unknown".
+        overrides: every gate passed by an override, by name; carried into all samples.
+        licences: under which the cases came.
+        patients: number of patients by split.
+        patient_keys_presumed: whether some patient keys were guessed.
+        training: settings that matter for a repetition (seed, steps, versions, threads, ...).
+    """
+
+    cases_sha256: str
+    identity: str
+    overrides: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
+    patients: Mapping[str, int] = field(default_factory=dict)
+    patient_keys_presumed: bool = False
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return json.loads(json.dumps({**vars(self), "patients": dict(self.patients), "training": dict(self.training)}))  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read back; unknown fields are refused (TypeError)."""
+        values = dict(content)
+        for name in ("overrides", "licences"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+
+def build(spec: Mapping[str, Any], allow: Sequence[str] = ()) -> Any:
+    """Make the object that a spec names, if its name is on the allow-list.
+
+    Raises:
+        RunError: a name off the list, or arguments that do not fit.
+    """
+    values = dict(spec)
+    target = values.pop("_target_", None)
+    if not isinstance(target, str) or (target not in ALLOWED_TARGETS and target not in allow):
+        raise RunError(
+            "the run names a part that is not on medsynth's allow-list and is not loaded; if you trust its source, "
+            "name the part in load_run(..., allow=[...])"
+        )
+    module, _, name = target.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)(**values)
+    except (ImportError, AttributeError, TypeError):
+        raise RunError(f"the run's {target} cannot be made by this version of medsynth; update it") from None
+
+
+def save_run(folder: Path, model: DiffusionModel, info: RunInfo) -> None:
+    """Write run.json."""
+    content = {
+        "schema": _SCHEMA,
+        "layout": model.layout.to_json(),
+        "autoencoder": model.autoencoder.spec,
+        "network": model.network.spec,
+        "conditioner": model.conditioner.spec,
+        "augmentation": model.augmentation,
+        "info": info.to_json(),
+    }
+    write_json(folder / RUN_FILE, content)
+
+
+def save_weights(folder: Path, name: str, model: DiffusionModel, facts: Mapping[str, float | int]) -> str:
+    """Write RUN/weights/`name`.ckpt with a few numbers about it (step, loss); returns its digest."""
+    return write_sealed(folder / "weights" / f"{name}.ckpt", {"model": model.state_dict(), "facts": dict(facts)})
+
+
+@dataclass(frozen=True)
+class Run:
+    """A loaded run: `sample` makes volumes, `model` is the rest.
+
+    Args:
+        model: with the chosen weights, in evaluation mode.
+        info: where it comes from.
+        checkpoint: SHA-256 of the weights; of an untrained model the word "untrained" hashed.
+        facts: numbers about the weights (step, validation loss).
+    """
+
+    model: DiffusionModel
+    info: RunInfo
+    checkpoint: str
+    facts: Mapping[str, float | int]
+
+    def sample(self, count: int, **settings: Any) -> Any:
+        """See DiffusionModel.sample."""
+        return self.model.sample(count, **settings)
+
+
+def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, RunInfo]:
+    """The run's model without trained weights, and its facts.
+
+    Raises:
+        RunError: no run, another version, a part off the allow-list.
+    """
+    try:
+        content = json.loads((folder / RUN_FILE).read_text())
+    except FileNotFoundError:
+        raise RunError(f"{folder} holds no {RUN_FILE}: is it a folder that `medsynth train` made?") from None
+    except (OSError, ValueError):
+        raise RunError(f"{RUN_FILE} of the run is cut short or no JSON") from None
+    try:
+        if content["schema"] != _SCHEMA:
+            raise KeyError
+        parts = {
+            name: content[name] for name in ("layout", "autoencoder", "network", "conditioner", "augmentation", "info")
+        }
+        if len(content) != len(parts) + 1:
+            raise KeyError
+        layout, info = Layout.from_json(parts["layout"]), RunInfo.from_json(parts["info"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise RunError(f"{RUN_FILE} was altered or written by another version of medsynth") from None
+    autoencoder = build(parts["autoencoder"], allow)
+    conditioner = build(parts["conditioner"], allow)
+    if not isinstance(conditioner, ClassConditioner):
+        raise RunError("the run's conditioner is none")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build(parts["network"], allow)
+    return DiffusionModel(layout, autoencoder, network, conditioner, int(parts["augmentation"])), info
+
+
+def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu", allow: Sequence[str] = ()) -> Run:
+    """Load a run, from this site or another.
+
+    Args:
+        folder: RUN.
+        weights: "best" (lowest validation loss), "last", or "untrained" for a control.
+        device: where to, "cpu" or "cuda".
+        allow: dotted names of further classes that its run.json may name.
+
+    Raises:
+        RunError: the run or its weights are cut short, altered or name what is not allowed.
+    """
+    folder = Path(folder)
+    model, info = read_run(folder, allow)
+    if weights not in (*WEIGHTS, "untrained"):
+        raise MedsynthError(f"weights is one of {', '.join(WEIGHTS)}, untrained")
+    source = "last" if weights == "untrained" else weights
+    sealed = read_sealed(folder / "weights" / f"{source}.ckpt", device)
+    try:
+        state = sealed.content["model"]
+        if weights == "untrained":  # the control: the data's mean and scale, and a network that learnt nothing
+            state = {name: value for name, value in state.items() if name in ("latent_mean", "sigma_data")}
+        model.load_state_dict(state, strict=weights != "untrained")
+        facts = dict(sealed.content["facts"])
+    except (RuntimeError, KeyError, TypeError, AttributeError):
+        raise RunError("the weights do not fit the run's description: one of them comes from another run") from None
+    return Run(model.to(device).eval(), info, sealed.sha256, facts)

@@ -1,0 +1,84 @@
+"""The denoising network: MONAI's DiffusionModelUNet behind one signature for 2D and 3D."""
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.nets import DiffusionModelUNet
+from torch import Tensor, nn
+
+from medsynth.diffusion.preconditioning import Condition
+from medsynth.errors import MedsynthError
+from medsynth.nets.recorded import Recorded
+
+_NOISE_SCALE = 25.0  # spreads c_noise = ln(sigma) / 4 over the sinusoidal embedding's periods
+
+
+class UNet(Recorded, nn.Module):
+    """F(x, c_noise, condition): (B, C, *spatial) -> (B, C, *spatial).
+
+    Args:
+        rank: number of spatial axes, 2 or 3.
+        channels: C of the latent.
+        vector: width V of Condition.vector, 0 for none.
+        spatial: channels S of Condition.spatial, 0 for none.
+        features: channels of each level; each level after the first halves the grid.
+        res_blocks: residual blocks a level.
+        attention: levels with self-attention; the middle always has it.
+        head_channels: channels of an attention head.
+        norm_groups: groups of GroupNorm; divides every entry of `features`.
+
+    Raises:
+        MedsynthError: sizes that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        channels: int,
+        vector: int = 0,
+        spatial: int = 0,
+        features: Sequence[int] = (32, 64, 128),
+        res_blocks: int = 1,
+        attention: Sequence[bool] | None = None,
+        head_channels: int = 32,
+        norm_groups: int = 8,
+    ) -> None:
+        super().__init__()
+        levels = len(features)
+        wanted = tuple(attention) if attention is not None else (False,) * levels
+        if len(wanted) != levels:
+            raise MedsynthError("model.network: attention has one entry a level of features")
+        if any(width % norm_groups or width % head_channels for width in features):
+            raise MedsynthError("model.network: norm_groups and head_channels must divide every entry of features")
+        self.stride = 2 ** (levels - 1)
+        self.vector, self.spatial = vector, spatial
+        self.unet = DiffusionModelUNet(
+            spatial_dims=rank,
+            in_channels=channels + spatial,
+            out_channels=channels,
+            num_res_blocks=res_blocks,
+            channels=tuple(features),
+            attention_levels=wanted,
+            norm_num_groups=norm_groups,
+            num_head_channels=head_channels,
+            num_class_embeds=1 if vector else None,
+            use_flash_attention=True,
+        )
+        if vector:
+            # MONAI embeds one class index; a vector of any meaning is embedded linearly instead.
+            self.unet.class_embedding = nn.Linear(vector, features[0] * 4, bias=False)
+
+    def forward(self, x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
+        """x: (B, C, *spatial), c_noise: (B,)."""
+        if any(side % self.stride for side in x.shape[2:]):
+            sides = "x".join(map(str, x.shape[2:]))
+            raise MedsynthError(
+                f"a latent of {sides} does not divide by {self.stride}, the network's stride: "
+                "change data.size or give model.network.features fewer levels"
+            )
+        if self.spatial:
+            if condition.spatial is None:
+                raise MedsynthError("this network needs a spatial condition")
+            x = torch.cat([x, condition.spatial.to(x.dtype)], dim=1)
+        output: Tensor = self.unet(x, c_noise.float() * _NOISE_SCALE, class_labels=condition.vector)
+        return output

@@ -1,0 +1,158 @@
+"""DiffusionModule: the denoising objective around a DiffusionModel, for Lightning."""
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+
+from medsynth.data.dataset import Sample
+from medsynth.diffusion.loss import denoising_loss
+from medsynth.diffusion.noise import generator_for, log_normal_sigma, seeded_noise, stratified_uniform
+from medsynth.diffusion.preconditioning import Condition
+from medsynth.errors import MedsynthError
+from medsynth.models.model import DiffusionModel
+from medsynth.training.ema import power_decay, power_gamma, update_average
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What is minimised, and how.
+
+    Args:
+        learning_rate: of Adam, reached after `warmup` steps, then a half cosine to a
+            twentieth of it at the last step.
+        warmup: steps.
+        sigma_mean, sigma_std: of ln sigma, the training noise level, relative to the
+            largest of the latent's standard deviations.
+        band_power: weight of a latent channel is its standard deviation to this power:
+            0 weighs a wavelet's finest band like the coarsest, 1 by what it carries.
+        label_weight: further weight of the label map's channels against the images'.
+        drop_condition: part of the training samples whose condition is dropped, for guidance.
+        ema: relative width of the average of the weights (sigma_rel of Karras et al. 2024).
+        clip: largest norm of the gradient.
+        validation_levels: noise levels a validation sample is tried at.
+    """
+
+    learning_rate: float = 5e-4
+    warmup: int = 100
+    sigma_mean: float = -1.2
+    sigma_std: float = 1.4
+    band_power: float = 1.0
+    label_weight: float = 1.0
+    drop_condition: float = 0.1
+    ema: float = 0.1
+    clip: float = 1.0
+    validation_levels: int = 4
+
+    def __post_init__(self) -> None:
+        if self.learning_rate <= 0 or self.sigma_std <= 0 or not 0 <= self.drop_condition <= 1 or self.clip <= 0:
+            raise MedsynthError("objective: learning_rate, sigma_std and clip are above 0, drop_condition in 0..1")
+        if not 0 < self.ema < 0.28 or self.validation_levels < 1 or self.label_weight <= 0:
+            raise MedsynthError("objective: ema is between 0 and 0.28, validation_levels at least 1, label_weight above 0")
+
+
+class DiffusionModule(lightning.LightningModule):
+    """Trains `model`; `average` is what samples are made with.
+
+    All randomness of a step (noise, noise level, dropped conditions, the network's own)
+    is a function of (seed, step, index in the global batch), so a training that was
+    stopped and resumed ends in the same bits.
+
+    Args:
+        model: with its latents fitted.
+        objective: what is minimised.
+        seed: of the training.
+        batch_size: of the global batch.
+        steps: at which the learning rate has come down.
+    """
+
+    def __init__(self, model: DiffusionModel, objective: Objective, *, seed: int, batch_size: int, steps: int) -> None:
+        super().__init__()
+        self.model = model
+        self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        self.objective = objective
+        self.seed, self.batch_size, self.steps = seed, batch_size, steps
+        self.gamma = power_gamma(objective.ema)
+        self.register_buffer("channel_weight", self._channel_weight(), persistent=False)
+        self._sums = torch.zeros(2, dtype=torch.float64)
+
+    channel_weight: Tensor
+
+    def _channel_weight(self) -> Tensor:
+        layout, std = self.model.layout, self.model.sigma_data
+        weight = (std / std.max()) ** self.objective.band_power
+        is_label = torch.arange(len(std)) % layout.channels >= len(layout.images)
+        weight = torch.where(is_label, weight * self.objective.label_weight, weight)
+        return weight / weight.mean()
+
+    def _losses(self, model: DiffusionModel, latent: Tensor, noise: Tensor, uniform: Tensor, vector: Tensor) -> Tensor:
+        sigma = model.sigma_data.max() * 2 * log_normal_sigma(uniform, self.objective.sigma_mean, self.objective.sigma_std)
+        condition = Condition(vector=vector if vector.shape[1] else None)
+        return denoising_loss(
+            model.denoise, latent, noise, sigma, condition, model.sigma_data, self.channel_weight
+        )
+
+    def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
+        """Mean loss of this process's share of the batch."""
+        del batch_idx
+        step, numbers = self.global_step, batch.number.tolist()
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator_for("network", self.seed, numbers[0]))))
+        latent = self.model.encode(batch.x)
+        noise = seeded_noise(self.seed, numbers, latent.shape[1:], "train").to(latent.device)
+        places = [number % self.batch_size for number in numbers]
+        uniform = stratified_uniform(self.seed, step, places, self.batch_size).to(latent.device)
+        dropped = torch.tensor(
+            [
+                torch.rand((), generator=generator_for("drop", self.seed, n)).item() < self.objective.drop_condition
+                for n in numbers
+            ],
+            device=latent.device,
+        )
+        vector = batch.vector.clone()
+        vector[dropped, : self.model.conditioner.width] = 0
+        loss = self._losses(self.model, latent, noise, uniform, vector).mean()
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then bring the average of the weights up to date, before any callback can save it."""
+        done = self.global_step
+        super().optimizer_step(*args, **kwargs)
+        update_average(self.average, self.model, power_decay(done + 1, self.gamma))
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the sums anew."""
+        self._sums = torch.zeros(2, dtype=torch.float64)
+
+    def validation_step(self, batch: Sample, batch_idx: int) -> None:
+        """Loss of the average at fixed noise: sample i meets the same noise and levels every time."""
+        del batch_idx
+        numbers, levels = batch.number.tolist(), self.objective.validation_levels
+        latent = self.average.encode(batch.x)
+        for level in range(levels):
+            noise = seeded_noise(level, numbers, latent.shape[1:], "validation").to(latent.device)
+            # The golden ratio spreads the levels of successive samples over (0, 1).
+            spread = torch.tensor([(level + (n * 0.6180339887 + 0.5) % 1) / levels for n in numbers])
+            losses = self._losses(self.average, latent, noise, spread.to(latent.device), batch.vector)
+            self._sums += torch.tensor([losses.double().sum().item(), len(numbers)], dtype=torch.float64)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean over all samples and levels."""
+        total, count = self._sums.tolist()
+        self.log("validation/loss", total / count, prog_bar=True, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """Adam with warm-up and a half cosine."""
+        optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=self.objective.learning_rate, betas=(0.9, 0.99), eps=1e-8
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        rising = min(1.0, (step + 1) / max(self.objective.warmup, 1))
+        return rising * (0.525 + 0.475 * math.cos(math.pi * min(step / self.steps, 1.0)))

@@ -1,0 +1,347 @@
+"""Train a model on a folder of cases: the whole way from cases.jsonl to a run folder."""
+
+import platform
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import monai
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from medsynth import __version__
+from medsynth.data.augmentation import Augmentation
+from medsynth.data.datamodule import VolumeDataModule
+from medsynth.data.dataset import PreparedCases, default_cache
+from medsynth.data.fitting import FittedData, fit_preparation
+from medsynth.data.resampling import Intensity, Resampling
+from medsynth.data.split import SplitPlan, patients_in
+from medsynth.diffusion.noise import generator_for
+from medsynth.errors import MedsynthError
+from medsynth.models.conditioner import ClassConditioner
+from medsynth.models.model import DiffusionModel
+from medsynth.models.run import RunInfo, load_run, save_run
+from medsynth.nets.autoencoders import Haar, Identity
+from medsynth.nets.unet import UNet
+from medsynth.training.checkpoints import Keeper, SealedCheckpointIO, initialise_from, newest_whole
+from medsynth.training.module import DiffusionModule, Objective
+from medsynth.training.progress import Previews, TrainingBar, progress_bar
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPlan:
+    """What of the cases is learnt.
+
+    Args:
+        images: the intensity of each image channel, in order.
+        label: label channel generated along with the images, or None.
+        resampling: orientation, spacing, size, slices.
+        split: patients for validation and test.
+        conditions: attributes the model is conditioned on ("class").
+        augmentation: of training cases.
+        batch_size: of the global batch.
+        validation_most: largest number of validation samples.
+    """
+
+    images: Mapping[str, Intensity]
+    label: str | None
+    resampling: Resampling
+    split: SplitPlan
+    conditions: Sequence[str] = ()
+    augmentation: Augmentation = Augmentation()
+    batch_size: int = 8
+    validation_most: int = 64
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.validation_most < 1 or not self.images:
+            raise MedsynthError("data: batch_size and validation_most are at least 1, images names a channel")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long, and how often to look.
+
+    Args:
+        steps: optimiser steps.
+        validate_every: steps between validations; divides `steps`.
+        checkpoint_every: steps between training states; a multiple of `validate_every`.
+        preview_every: steps between contact sheets; a multiple of `validate_every`.
+        preview_count: samples on a contact sheet, 0 for none.
+    """
+
+    steps: int
+    validate_every: int
+    checkpoint_every: int
+    preview_every: int
+    preview_count: int = 4
+
+    def __post_init__(self) -> None:
+        every = self.validate_every
+        if min(self.steps, every, self.checkpoint_every, self.preview_every) < 1 or self.preview_count < 0:
+            raise MedsynthError("trainer: steps and the distances between looks are at least 1")
+        if self.steps % every or self.checkpoint_every % every or self.preview_every % every:
+            raise MedsynthError(
+                "trainer: steps, checkpoint_every and preview_every must be multiples of validate_every"
+            )
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """How it went: the last step, the lowest validation loss and its step, seconds, where it resumed."""
+
+    step: int
+    best_loss: float
+    best_step: int
+    seconds: float
+    resumed_from: int
+
+
+def train(
+    cases: Path,
+    out: Path,
+    *,
+    data: DataPlan,
+    autoencoder: Identity | Haar,
+    network: Callable[..., UNet],
+    objective: Objective,
+    schedule: Schedule,
+    seed: int = 0,
+    workers: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    init_from: Path | None = None,
+    cache: Path | None = None,
+    progress: bool = True,
+) -> TrainReport:
+    """Train, or go on with a training that stopped; the newest whole state in `out` is resumed.
+
+    Args:
+        cases: CASES.
+        out: RUN.
+        data: what of the cases is learnt.
+        autoencoder: between samples and latents.
+        network: makes the network from rank, channels and vector.
+        objective: what is minimised.
+        schedule: how long.
+        seed: of everything random.
+        workers: loading processes.
+        device: "auto", "cpu" or "cuda".
+        precision: "auto" (bfloat16 where the processor computes in it), "bf16" or "fp32".
+        threads: of the CPU's arithmetic; None leaves torch's choice. Recorded.
+        init_from: a run whose averaged weights to start from.
+        cache: folder of prepared scans; by default outside every run.
+        progress: whether to show bars.
+
+    Raises:
+        MedsynthError: cases that do not fit the plan, not enough patients, a damaged state.
+    """
+    started = time.monotonic()
+    if threads:
+        torch.set_num_threads(threads)
+    fitted = _fit(cases, data, cache or default_cache(), progress)
+    model = _model(fitted, data, autoencoder, network, seed)
+    state = newest_whole(out / "checkpoints")
+    with_margin = fitted.plan.with_margin(data.augmentation.shift)
+    training_cases = (
+        fitted.cases["train"]
+        if with_margin is fitted.plan
+        else PreparedCases(cases, fitted.cases["train"].records, with_margin, cache or default_cache())
+    )
+    loaders = VolumeDataModule(
+        fitted,
+        training_cases,
+        model.conditioner,
+        data.augmentation,
+        batch_size=data.batch_size,
+        workers=workers,
+        seed=seed,
+        validation_most=data.validation_most,
+    )
+    if state is None:
+        _fit_latents(model, fitted, progress)
+        if init_from is not None:
+            initialise_from(model.network, load_run(init_from).model.network.state_dict())
+    accelerator, bits = _hardware(device, precision)
+    facts = {
+        "seed": seed,
+        "schedule": asdict(schedule),
+        "objective": asdict(objective),
+        "batch_size": data.batch_size,
+        "augmentation": data.augmentation.to_json(),
+        "init_from": None if init_from is None else load_run(init_from).checkpoint,
+        "environment": _environment(accelerator, bits, workers),
+    }
+    module = DiffusionModule(model, objective, seed=seed, batch_size=data.batch_size, steps=schedule.steps)
+    save_run(out, model, _info(fitted, facts))
+    fitted.preparation.write(out)
+    keeper = Keeper(out, schedule.checkpoint_every)
+    begin = 0 if state is None else int(state.stem.split("-")[1])
+    if begin < schedule.steps:
+        callbacks = [TrainingBar(schedule.steps, progress), keeper]
+        callbacks.append(Previews(out, schedule.preview_count, schedule.preview_every))
+        _run_trainer(out, module, loaders, callbacks, schedule, objective, accelerator, bits, begin, state)
+    best = load_run(out).facts
+    return TrainReport(
+        schedule.steps, float(best["validation_loss"]), int(best["step"]), time.monotonic() - started, begin
+    )
+
+
+def _run_trainer(
+    out: Path,
+    module: DiffusionModule,
+    loaders: VolumeDataModule,
+    callbacks: list[Any],
+    schedule: Schedule,
+    objective: Objective,
+    accelerator: str,
+    bits: str,
+    begin: int,
+    state: Path | None,
+) -> None:
+    version = f"from-{begin:08d}"
+    with warnings.catch_warnings():
+        # Workers are the user's choice; loggers' folders are ours; sharing a step over validations is meant.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*Experiment logs directory.*")
+        warnings.filterwarnings("ignore", ".*dataloader is not resumable.*|.*not resumable.*")
+        warnings.filterwarnings("ignore", ".*LeafSpec.*")
+        trainer = lightning.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision="bf16-mixed" if bits == "bf16" else "32-true",
+            max_steps=schedule.steps,
+            max_epochs=-1,
+            val_check_interval=schedule.validate_every,
+            check_val_every_n_epoch=None,
+            gradient_clip_val=objective.clip,
+            num_sanity_val_steps=0,
+            log_every_n_steps=min(10, schedule.validate_every),
+            logger=[
+                CSVLogger(out / "logs", name="csv", version=version),
+                TensorBoardLogger(out / "logs", name="tensorboard", version=version),
+            ],
+            callbacks=callbacks,
+            plugins=[SealedCheckpointIO()],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(module, datamodule=loaders, ckpt_path=None if state is None else str(state))
+
+
+def _fit(cases: Path, data: DataPlan, cache: Path, progress: bool) -> FittedData:
+    with progress_bar(progress) as bar:
+
+        def each(text: str, total: int) -> Callable[[], None]:
+            task = bar.add_task(text, total=total, note="")
+            return lambda: bar.advance(task)
+
+        return fit_preparation(
+            cases,
+            images=data.images,
+            label=data.label,
+            resampling=data.resampling,
+            split=data.split,
+            conditions=data.conditions,
+            cache=cache,
+            each=each,
+        )
+
+
+def _model(
+    fitted: FittedData, data: DataPlan, autoencoder: Identity | Haar, network: Callable[..., UNet], seed: int
+) -> DiffusionModel:
+    training = [record for record in fitted.records if fitted.splits[record.patient] == "train"]
+    classes = {}
+    for name in data.conditions:
+        values = sorted({str(record.attributes[name]) for record in training if record.attributes.get(name) is not None})
+        if not values:
+            raise MedsynthError(f"no training case has the attribute {name}: set data.conditions to what the cases have")
+        classes[name] = values
+    conditioner = ClassConditioner(classes)
+    layout = fitted.preparation.layout
+    augmentation = data.augmentation.width(layout.rank)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator_for("weights", seed))))
+        made = network(
+            rank=layout.rank,
+            channels=autoencoder.latent_channels(layout.channels, layout.rank),
+            vector=conditioner.width + augmentation,
+        )
+    model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation)
+    sides = model.latent_shape[1:]
+    if any(side % made.stride for side in sides):
+        raise MedsynthError(
+            f"data.size={list(layout.grid.shape)} gives a latent of {list(sides)}, which does not divide by "
+            f"{made.stride}: make every side a multiple of {made.stride * autoencoder.stride}"
+        )
+    return model
+
+
+def _fit_latents(model: DiffusionModel, fitted: FittedData, progress: bool) -> None:
+    cases = fitted.cases["train"]
+    with progress_bar(progress) as bar:
+        task = bar.add_task("measuring latents", total=len(cases), note="")
+
+        def batches() -> Any:
+            for index in range(len(cases)):
+                yield cases[index]["x"]
+                bar.advance(task)
+
+        model.fit_latents(batches())
+
+
+def _info(fitted: FittedData, facts: Mapping[str, Any]) -> RunInfo:
+    order = ("cleared", "trusted", "unknown")
+    least = max((record.identity for record in fitted.records), key=order.index)
+    return RunInfo(
+        cases_sha256=fitted.preparation.cases_sha256,
+        identity=least,
+        overrides=() if least == "cleared" else (f"identity={'trust' if least == 'trusted' else least}",),
+        licences=tuple(sorted({record.licence for record in fitted.records if record.licence})),
+        patients={str(name): count for name, count in patients_in(fitted.splits).items()},
+        patient_keys_presumed=any(record.patient_source == "presumed" for record in fitted.records),
+        training=facts,
+    )
+
+
+def _hardware(device: str, precision: str) -> tuple[str, str]:
+    """Accelerator and "bf16" or "fp32"."""
+    if device not in ("auto", "cpu", "cuda") or precision not in ("auto", "bf16", "fp32"):
+        raise MedsynthError("trainer: device is auto, cpu or cuda; precision is auto, bf16 or fp32")
+    cuda = torch.cuda.is_available()
+    if device == "cuda" and not cuda:
+        raise MedsynthError("trainer.device=cuda, but torch sees no GPU; set device=cpu or install a CUDA build of torch")
+    accelerator = "gpu" if cuda and device != "cpu" else "cpu"
+    if precision == "auto":
+        able = torch.cuda.is_bf16_supported() if accelerator == "gpu" else torch.cpu._is_avx512_bf16_supported()
+        precision = "bf16" if able else "fp32"
+    return accelerator, precision
+
+
+def _environment(accelerator: str, bits: str, workers: int) -> dict[str, Any]:
+    return {
+        "medsynth": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "monai": monai.__version__,
+        "lightning": lightning.__version__,
+        "processor": torch.cuda.get_device_name() if accelerator == "gpu" else _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "workers": workers,
+        "precision": bits,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
