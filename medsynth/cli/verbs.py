@@ -19,6 +19,7 @@ class Verb:
             have an `exit_code`.
         inputs: path keys that are read, each with the function that gives the hash of
             its content, or its refusal.
+        places: further path keys, of folders that change nothing in the result.
         texts: further keys whose values are taken letter by letter, as paths are.
         runtime: keys that change how the work is done and not what comes out.
     """
@@ -27,13 +28,14 @@ class Verb:
     summary: str
     function: str
     inputs: Mapping[str, Callable[[str, Any], str]]
+    places: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
     runtime: frozenset[str] = field(default_factory=lambda: frozenset({"progress"}))
 
     @property
     def paths(self) -> frozenset[str]:
         """Keys whose values are paths."""
-        return frozenset(self.inputs) | {"out"}
+        return frozenset(self.inputs) | self.places | {"out"}
 
     def load(self) -> Callable[..., Any]:
         """Import the function."""
@@ -58,12 +60,15 @@ VERBS: Mapping[str, Verb] = {
             summary="learn a generator from cases",
             function="medsynth.training.run:train",
             inputs={"cases": inputs.cases_content, "init_from": inputs.run_content},
+            places=frozenset({"cache"}),
+            runtime=frozenset({"workers", "device", "threads", "progress"}),
         ),
         Verb(
             name="generate",
             summary="make synthetic scans with a trained run",
             function="medsynth.generation.run:generate",
             inputs={"run": inputs.run_content},
+            runtime=frozenset({"batch_size", "device", "progress"}),
         ),
         Verb(
             name="evaluate",
