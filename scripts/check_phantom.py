@@ -79,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"check_phantom: {error}", file=sys.stderr)
         return error.exit_code
     Console().print(check.table())
+    print(f"phantom check: {check.verdict}")
     return check.exit_code
 
 

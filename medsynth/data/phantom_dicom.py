@@ -25,7 +25,7 @@ _CT_INTERCEPT = -1024
 _FIRST_DAY = date(2001, 1, 1)
 
 
-def write_dicom_study(folder: Path, found: PhantomScan, geometry: Geometry, seed: int) -> int:
+def write_dicom_study(folder: Path, found: PhantomScan, geometry: Geometry, seed: int) -> None:
     """Write a CT and an MR series of one scan below `folder`, one file a slice, without extension.
 
     Args:
@@ -34,20 +34,14 @@ def write_dicom_study(folder: Path, found: PhantomScan, geometry: Geometry, seed
         geometry: where it lies; the array is indexed (column, row, slice).
         seed: of the population, part of every UID.
 
-    Returns:
-        How many files were written.
-
     Raises:
         GeometryError: the array axes are not perpendicular.
         MedsynthError: the disk is full or not writable.
     """
-    number = 0
     study = folder / f"study{found.attributes['scan']}"
     for modality, array in (("CT", found.ct), ("MR", found.mr)):
         for name, dataset in _series(modality, array, found, geometry, seed):
             write_atomic(study / modality / name, partial(_write, dataset))
-            number += 1
-    return number
 
 
 def _write(dataset: Dataset, file: IO[bytes]) -> None:

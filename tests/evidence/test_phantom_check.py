@@ -1,14 +1,25 @@
+import importlib.util
 import io
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from medsynth.data.phantom import make_scan
+from medsynth.data.nifti import write_nifti
+from medsynth.data.phantom import PHANTOM_LABELS, make_scan
+from medsynth.data.preparation import Preparation, cases_digest
+from medsynth.data.resampling import Intensity, Resampling
+from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError
 from medsynth.evidence.phantom_check import between, check_phantoms, features, judge_set, real_spread, spread
+from medsynth.files import sha256_file
+from medsynth.geometry import Geometry
 from medsynth.metrics.torso import training_ranges
+from medsynth.models.layout import ImageChannel, LabelChannel, Layout
+from medsynth.records import CASES_FILE, SAMPLES_FILE, CaseRecord, Channel, SampleRecord, write_records
 
 GRID = {"shape": (32, 32, 24), "spacing": (12.0, 12.0, 16.0)}
 SIZE = 16
@@ -53,7 +64,7 @@ def test_real_patients_pass_and_every_control_comes_out_as_it_must(
     assert list(results) == [
         "real, held out",
         "labels shuffled",
-        "mirrored",
+        "real, mirrored",
         "one training case repeated",
         "untrained model",
     ]
@@ -62,7 +73,7 @@ def test_real_patients_pass_and_every_control_comes_out_as_it_must(
     assert check.verdict == "passed"
     assert all(control.size == SIZE for control in check.controls)
     assert results["labels shuffled"].passing <= 2
-    assert results["mirrored"].failures == {"liver to the right": SIZE}
+    assert results["real, mirrored"].failures == {"liver to the right": SIZE}
     repeated = results["one training case repeated"]
     assert repeated.passing == SIZE, "only its diversity gives it away"
     assert repeated.diversity == pytest.approx(0, abs=1e-3)
@@ -134,3 +145,98 @@ def test_controls_need_the_samples_size(good, training, held_out, geometry) -> N
         check_phantoms(good[:1], training, held_out, geometry)
     with pytest.raises(MedsynthError, match="all alike"):
         check_phantoms(good, [training[0]] * SIZE, held_out, geometry)
+
+
+def script() -> Any:
+    path = Path(__file__).parents[2] / "scripts" / "check_phantom.py"
+    spec = importlib.util.spec_from_file_location("check_phantom", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_channels(folder: Path, name: str, pair, geometry: Geometry) -> dict[str, Channel]:
+    channels = {}
+    for channel, array, kind, units in zip(("image", "label"), pair, ("image", "label"), ("HU", "label"), strict=True):
+        path = f"{name}_{channel}.nii.gz"
+        write_nifti(folder / path, np.rint(array).astype(np.int16 if kind == "image" else np.uint8), geometry)
+        channels[channel] = Channel(path=path, kind=kind, units=units, sha256=sha256_file(folder / path))
+    return channels
+
+
+def write_samples(folder: Path, pairs_, preparation: Preparation) -> None:
+    fields = {"seed": 0, "condition": {}, "sampler": {}, "checkpoint": "0" * 64, "identity": "trusted"}
+    grid = preparation.grid
+    records = [
+        SampleRecord(
+            id=f"s{i}",
+            index=i,
+            channels=write_channels(folder, f"s{i}", p, grid),
+            geometry=grid,
+            labels=PHANTOM_LABELS,
+            **fields,
+        )
+        for i, p in enumerate(pairs_)
+    ]
+    write_records(folder / SAMPLES_FILE, records)
+    preparation.write(folder)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, training, held_out, good, geometry):
+    """CASES, SAMPLES and what an untrained model makes, as the verbs leave them."""
+    top = tmp_path_factory.mktemp("demo")
+    records = []
+    for split, cases in (("train", training), ("validation", held_out[:8]), ("test", held_out[8:])):
+        for i, pair in enumerate(cases):
+            name = f"{split}{i}"
+            records.append(
+                CaseRecord(
+                    id=name,
+                    patient=f"p-{split}-{i // 2}",
+                    patient_source="pattern",
+                    identity="trusted",
+                    channels=write_channels(top / "cases", name, pair, geometry),
+                    geometry=geometry,
+                    labels=PHANTOM_LABELS,
+                    split=split,
+                )
+            )
+    write_records(top / "cases" / CASES_FILE, records)
+    preparation = Preparation(
+        layout=Layout(
+            images=(ImageChannel(name="image", units="HU", low=-1000.0, high=500.0, modality="CT", integer=True),),
+            label=LabelChannel(name="label", values={0: "background", **PHANTOM_LABELS}),
+            grid=geometry,
+        ),
+        intensity={"image": Intensity(kind="window", low=-1000.0, high=500.0)},
+        resampling=Resampling(orientation="RAS", spacing=geometry.spacing, size=geometry.shape),
+        split=SplitPlan(),
+        cases_sha256=cases_digest(records),
+    )
+    write_samples(top / "samples", [(np.clip(ct, -1000, 500), label) for ct, label in good], preparation)
+    write_samples(top / "mirrored", [(ct[::-1], label[::-1]) for ct, label in good], preparation)
+    write_samples(top / "empty", [(np.zeros_like(ct), np.zeros_like(label)) for ct, label in good], preparation)
+    return top
+
+
+def test_the_command_passes_real_patients(folders: Path, capsys) -> None:
+    result = folders / "check.json"
+    code = script().main(
+        f"--samples {folders}/samples --cases {folders}/cases --untrained {folders}/empty --json {result}".split()
+    )
+    assert code == 0
+    content = json.loads(result.read_text())
+    assert content["samples"]["size"] == SIZE
+    assert [control["name"] for control in content["controls"]][-1] == "untrained model"
+    assert capsys.readouterr().out.endswith("phantom check: passed\n")
+
+
+def test_the_command_fails_mirrored_samples_and_says_what_is_missing(folders: Path, capsys) -> None:
+    cases = ("--cases", str(folders / "cases"))
+    assert script().main(["--samples", str(folders / "mirrored"), *cases]) == 1
+    assert "missed the bar" in capsys.readouterr().out
+    assert script().main(["--samples", str(folders / "cases"), *cases]) == 1
+    assert "preparation.json" in capsys.readouterr().err
