@@ -1,0 +1,1 @@
+"""Find what a source folder holds, check it, and write it as cases."""

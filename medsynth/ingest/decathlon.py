@@ -1,0 +1,95 @@
+"""The Medical Segmentation Decathlon's layout: dataset.json names images, labels and modalities."""
+
+import json
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from medsynth.errors import MedsynthError
+from medsynth.files import inside
+from medsynth.ingest.inventory import Inventory
+from medsynth.ingest.patients import patient_of
+from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, channel_name, modality_of
+
+DATASET_FILE = "dataset.json"
+
+
+def is_decathlon(folder: Path) -> bool:
+    """Whether `folder` holds a dataset.json that lists training images."""
+    try:
+        content = json.loads((folder / DATASET_FILE).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and isinstance(content.get("training"), list)
+
+
+def plan_decathlon(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | None) -> Found:
+    """Plan a case for each entry of "training"; images of "test" have no labels and are left aside.
+
+    One modality gives the channel "image"; several give one channel each, from the parts
+    of a 4D file. Label names are dataset.json's, without the background.
+
+    Raises:
+        MedsynthError: dataset.json is missing or not understood.
+    """
+    try:
+        content = json.loads((folder / DATASET_FILE).read_text())
+        modalities = [str(name) for _, name in sorted(content["modality"].items(), key=lambda item: int(item[0]))]
+        labels = {int(value): str(name) for value, name in content.get("labels", {}).items() if int(value) != 0}
+        pairs = [_pair(entry) for entry in content["training"]]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise MedsynthError(
+            f"{folder / DATASET_FILE} is missing or does not name modality and training as the Decathlon does; "
+            "mend it, or set layout=nifti"
+        ) from None
+    cases = [_case(folder, image, label, modalities, labels, pattern) for image, label in pairs]
+    named = len(cases) + sum(label is not None for _, label in pairs)
+    text = f"a Decathlon folder: {len(cases)} training cases, {', '.join(modalities)}"
+    return Found("decathlon", cases, max(0, inventory.total - named - 1), text)
+
+
+def _pair(entry: Any) -> tuple[str, str | None]:
+    if isinstance(entry, str):
+        return entry, None
+    label = entry.get("label")
+    return str(entry["image"]), None if label is None else str(label)
+
+
+def _case(
+    folder: Path,
+    image: str,
+    label: str | None,
+    modalities: list[str],
+    labels: dict[int, str],
+    pattern: re.Pattern[str] | None,
+) -> PlannedCase:
+    relative = PurePosixPath(image)
+    patient = patient_of(relative, pattern)
+    source = relative.as_posix()
+    refusal = None if patient else "patient_pattern does not fit its name; mend the pattern"
+    channels: list[PlannedChannel] = []
+    try:
+        path = inside(folder, image)
+        for index, modality in enumerate(modalities):
+            single = len(modalities) == 1
+            channels.append(
+                PlannedChannel(
+                    name="image" if single else channel_name(modality),
+                    reader="nifti",
+                    paths=(path,),
+                    modality=modality_of(modality),
+                    index=None if single else index,
+                )
+            )
+        if label is not None:
+            channels.append(PlannedChannel(name="label", reader="nifti", paths=(inside(folder, label),), kind="label"))
+    except MedsynthError:
+        refusal = "dataset.json names a file that is not inside its folder; mend it"
+    return PlannedCase(
+        source=source,
+        patient=patient.identity if patient else None,
+        patient_source=patient.source if patient else "presumed",
+        channels=tuple(channels),
+        labels=labels or None,
+        refusal=refusal,
+    )

@@ -1,0 +1,112 @@
+"""A tree of DICOM files, grouped into series by what the files say, never by folder or name."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from medsynth.data.dicom import PLANE_CLASSES, VOLUME_CLASSES, quiet, read_header
+from medsynth.errors import UnreadableError
+from medsynth.ingest.inventory import Inventory
+from medsynth.ingest.patients import patient_of
+from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel
+from medsynth.ingest.pool import in_processes
+
+_TAGS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID")
+_DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
+_CHUNK = 64
+
+
+class Header(NamedTuple):
+    """What decides where a file belongs; empty texts where it does not say."""
+
+    sop_class: str
+    instance: str
+    series: str
+    study: str
+    patient: str
+
+
+def plan_dicom(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | None, workers: int) -> Found:
+    """Plan a case for each series (Series Instance UID of one patient's study), and for each radiograph.
+
+    The channel is named after the modality. The patient is Patient ID; where that is
+    empty, the study stands for the patient, presumed. DICOMDIR files are left aside.
+
+    Args:
+        folder: the source.
+        inventory: of it.
+        pattern: searched in the path of a series' first file instead of Patient ID.
+        workers: processes that read headers.
+    """
+    chunks = [inventory.dicom[start : start + _CHUNK] for start in range(0, len(inventory.dicom), _CHUNK)]
+    headers: dict[PurePosixPath, Header | None] = {}
+    for index, found in in_processes(partial(_read_headers, folder), chunks, workers):
+        headers.update(zip(chunks[index], found, strict=True))
+    groups: dict[tuple[str, ...], list[PurePosixPath]] = defaultdict(list)
+    skipped = len(inventory.other)
+    for path in inventory.dicom:
+        header = headers[path]
+        if header is not None and header.sop_class == _DIRECTORY_CLASS:
+            skipped += 1
+            continue
+        groups[_group(path, header)].append(path)
+    cases = [_case(folder, paths, headers[paths[0]], pattern) for _, paths in sorted(groups.items())]
+    patients = {case.patient for case in cases}
+    text = f"a DICOM tree: {len(cases)} series and radiographs of {len(patients)} patients in {len(headers)} files"
+    return Found("dicom", cases, skipped, text)
+
+
+def _read_headers(folder: Path, paths: Sequence[PurePosixPath]) -> list[Header | None]:
+    """One a path; None where the file is no whole DICOM."""
+    found: list[Header | None] = []
+    with quiet():
+        for path in paths:
+            try:
+                header = read_header(folder / path, _TAGS)
+                found.append(Header(*(str(header.get(tag) or "").strip() for tag in _TAGS)))
+            except UnreadableError:
+                found.append(None)
+    return found
+
+
+def _group(path: PurePosixPath, header: Header | None) -> tuple[str, ...]:
+    if header is None or not header.series:
+        return ("file", path.as_posix())
+    if header.sop_class in PLANE_CLASSES:
+        return ("image", header.patient, header.study, header.series, header.instance or path.as_posix())
+    return ("series", header.patient, header.study, header.series)
+
+
+def _case(
+    folder: Path, paths: list[PurePosixPath], header: Header | None, pattern: re.Pattern[str] | None
+) -> PlannedCase:
+    first = paths[0]
+    known = header or Header("", "", "", "", "")
+    refusal = None
+    identity, patient_source = known.patient or None, "dicom"
+    if pattern is not None:
+        found = patient_of(first, pattern)
+        identity, patient_source = found or (None, "presumed")
+        refusal = None if found else "patient_pattern does not fit its path; mend the pattern"
+    elif identity is None:
+        identity, patient_source = f"study:{known.study or first.as_posix()}", "presumed"
+    modality = VOLUME_CLASSES.get(known.sop_class) or PLANE_CLASSES.get(known.sop_class)
+    return PlannedCase(
+        source="/".join(part for part in (known.series, known.instance) if part)
+        if known.sop_class in PLANE_CLASSES
+        else known.series or first.as_posix(),
+        patient=identity,
+        patient_source=patient_source,
+        channels=(
+            PlannedChannel(
+                name=(modality or "image").lower(),
+                reader="dicom",
+                paths=tuple(folder / path for path in paths),
+                modality=modality,
+            ),
+        ),
+        refusal=refusal,
+    )

@@ -1,0 +1,87 @@
+"""Which files a source folder holds, by kind."""
+
+import os
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from medsynth.errors import MedsynthError
+
+NIFTI_ENDINGS = (".nii", ".nii.gz")
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg")
+_DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+_PLAIN_ENDINGS = (
+    ".txt", ".json", ".csv", ".tsv", ".md", ".pdf", ".xml", ".html", ".zip", ".gz", ".py", ".log", ".yaml", ".bval",
+    ".bvec",
+)  # fmt: skip
+
+
+class Inventory(NamedTuple):
+    """Relative paths by kind, each list in the order of its text."""
+
+    dicom: list[PurePosixPath]
+    nifti: list[PurePosixPath]
+    pictures: list[PurePosixPath]
+    other: list[PurePosixPath]
+
+    @property
+    def total(self) -> int:
+        """All files that are not hidden."""
+        return sum(len(kind) for kind in self)
+
+    def __str__(self) -> str:
+        names = ("DICOM", "NIfTI", "PNG or JPEG", "other")
+        return ", ".join(f"{len(kind)} {name} files" for name, kind in zip(names, self, strict=True) if kind)
+
+
+def take_inventory(folder: Path) -> Inventory:
+    """Walk `folder`; hidden files and folders do not count, links are followed once.
+
+    A file without a known ending is DICOM when it says so in its bytes 128 to 131.
+
+    Raises:
+        MedsynthError: a folder cannot be opened.
+    """
+    kinds = Inventory([], [], [], [])
+    for path in _files(folder):
+        name = path.name.lower()
+        relative = PurePosixPath(path.relative_to(folder).as_posix())
+        if name.endswith(NIFTI_ENDINGS):
+            kinds.nifti.append(relative)
+        elif name.endswith(PICTURE_ENDINGS):
+            kinds.pictures.append(relative)
+        elif name.endswith(_DICOM_ENDINGS) or (not name.endswith(_PLAIN_ENDINGS) and says_dicom(path)):
+            kinds.dicom.append(relative)
+        else:
+            kinds.other.append(relative)
+    for kind in kinds:
+        kind.sort(key=str)
+    return kinds
+
+
+def says_dicom(path: Path) -> bool:
+    """Whether the file has the mark of a DICOM file (PS3.10 7.1)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _files(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    seen: set[str] = set()
+
+    def refuse(error: OSError) -> None:
+        raise MedsynthError(f"a folder below {folder} cannot be opened: {error.strerror}; allow reading it")
+
+    for here, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = (Path(here, name) for name in names if not name.startswith("."))
+        # A broken link is named here and refused later; pipes and devices are not opened.
+        found.extend(path for path in paths if path.is_file() or not path.exists())
+    return found

@@ -1,0 +1,92 @@
+"""See which layout a source has, and plan its cases."""
+
+import re
+from pathlib import Path
+
+from medsynth.errors import MedsynthError, UsageError
+from medsynth.ingest.bids import is_bids, plan_bids
+from medsynth.ingest.decathlon import is_decathlon, plan_decathlon
+from medsynth.ingest.dicom_tree import plan_dicom
+from medsynth.ingest.inventory import Inventory, take_inventory
+from medsynth.ingest.nifti_folder import plan_nifti
+from medsynth.ingest.patients import compile_pattern
+from medsynth.ingest.pictures import plan_pictures
+from medsynth.ingest.plan import Found
+from medsynth.ingest.table import plan_table
+
+LAYOUTS = ("auto", "dicom", "nifti", "decathlon", "bids", "pictures", "csv")
+
+
+def find_cases(
+    source: Path,
+    *,
+    layout: str = "auto",
+    patient_pattern: str | None = None,
+    modality: str | None = None,
+    workers: int = 1,
+) -> Found:
+    """Plan the cases of `source`.
+
+    Args:
+        source: a folder, or a CSV file.
+        layout: one of LAYOUTS; "auto" looks and refuses what is ambiguous.
+        patient_pattern: regular expression whose one group is the patient.
+        modality: DICOM code of NIfTI images in the channel "image", None when not known.
+        workers: processes that read headers.
+
+    Raises:
+        MedsynthError: nothing to read, or several layouts at once.
+        UsageError: an unknown layout or a pattern that is none.
+    """
+    if layout not in LAYOUTS:
+        raise UsageError(f"layout is one of {', '.join(LAYOUTS)}")
+    if modality is not None and not re.fullmatch(r"[A-Z]{2,16}", modality):
+        raise UsageError("modality is a DICOM code in capitals, such as CT or MR")
+    pattern = compile_pattern(patient_pattern)
+    if not source.exists():
+        raise MedsynthError(f"{source} does not exist; give source= a folder of scans or a CSV")
+    if source.is_file():
+        if layout not in ("auto", "csv") or source.suffix.lower() not in (".csv", ".tsv"):
+            raise MedsynthError(f"{source} is a file; give source= a folder of scans, or a CSV that names them")
+        return plan_table(source, pattern, modality)
+    if layout == "csv":
+        raise MedsynthError(f"{source} is a folder; with layout=csv give source= the CSV file itself")
+    inventory = take_inventory(source)
+    chosen = _detect(source, inventory) if layout == "auto" else layout
+    _require_some(source, inventory, chosen)
+    if chosen == "dicom":
+        return plan_dicom(source, inventory, pattern, workers)
+    if chosen == "pictures":
+        return plan_pictures(source, inventory, pattern)
+    if chosen == "decathlon":
+        return plan_decathlon(source, inventory, pattern)
+    if chosen == "bids":
+        return plan_bids(source, inventory, pattern)
+    return plan_nifti(source, inventory, pattern, modality)
+
+
+def _detect(source: Path, inventory: Inventory) -> str:
+    kinds = {"dicom": inventory.dicom, "nifti": inventory.nifti, "pictures": inventory.pictures}
+    present = [name for name, files in kinds.items() if files]
+    if inventory.total == 0:
+        raise MedsynthError(f"{source} is empty; give source= a folder of scans")
+    if not present:
+        raise MedsynthError(
+            f"{source} holds {len(inventory.other)} files, none of them DICOM, NIfTI, PNG or JPEG; "
+            "give source= a folder of scans, or the CSV file that names them"
+        )
+    if len(present) > 1:
+        ways = " or ".join(f"layout={name}" for name in present)
+        raise MedsynthError(f"{source} holds {inventory}: set {ways} to say which are meant")
+    if present == ["nifti"]:
+        return "decathlon" if is_decathlon(source) else "bids" if is_bids(inventory) else "nifti"
+    return present[0]
+
+
+def _require_some(source: Path, inventory: Inventory, layout: str) -> None:
+    files = {"dicom": inventory.dicom, "pictures": inventory.pictures}.get(layout, inventory.nifti)
+    if not files or (layout == "bids" and not is_bids(inventory)):
+        there = str(inventory) if inventory.total else "no files"
+        raise MedsynthError(
+            f"{source} holds nothing that layout={layout} reads, but {there}; set layout=auto or another source"
+        )

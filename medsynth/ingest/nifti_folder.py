@@ -1,0 +1,109 @@
+"""A folder of NIfTI files: images beside labels of the same names, or one flat folder."""
+
+import re
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+
+from medsynth.errors import MedsynthError
+from medsynth.ingest.inventory import NIFTI_ENDINGS, Inventory
+from medsynth.ingest.patients import patient_of
+from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, channel_name, modality_of
+
+_IMAGE_FOLDERS = {"image", "images", "imagestr"}
+_LABEL_FOLDERS = {"label", "labels", "labelstr", "mask", "masks", "seg", "segs", "segmentation", "segmentations"}
+_LABEL_SUFFIX = re.compile(r"[_-](label|labels|seg|mask|segmentation)$", re.IGNORECASE)
+
+
+def plan_nifti(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | None, modality: str | None) -> Found:
+    """Plan a case for each image of the folder.
+
+    Sibling folders: `images/` (or `image`), `labels/` (or `label`, `masks`, `segmentations`
+    ...) and any more, such as `mr/`: files of one name are the channels of one case; a
+    folder's name is its channel's, `images/` giving "image". Flat: each file is a case,
+    and `x_label.nii.gz` or `x_seg.nii.gz` is the label map of `x.nii.gz`.
+
+    Args:
+        folder: the source.
+        inventory: of it.
+        pattern: gives the patient; None for the known ones.
+        modality: DICOM code of the channel "image", None when not known.
+
+    Raises:
+        MedsynthError: files in several folders none of which is known: channels and
+            patients cannot be told apart.
+    """
+    tops = {path.parts[0] for path in inventory.nifti if len(path.parts) > 1}
+    if any(top.lower() in _IMAGE_FOLDERS | _LABEL_FOLDERS for top in tops):
+        groups, skipped = _by_sibling(inventory.nifti)
+    elif len({path.parent for path in inventory.nifti}) == 1 or pattern is not None:
+        groups, skipped = _flat(inventory.nifti), 0
+    else:
+        raise MedsynthError(
+            f"{folder} has NIfTI files in {len({path.parent for path in inventory.nifti})} folders, none called images "
+            "or labels: are they channels or patients? Name them so, or set patient_pattern=, or give a CSV"
+        )
+    cases = [_case(folder, key, channels, pattern, modality) for key, channels in sorted(groups.items())]
+    text = f"a NIfTI folder: {len(cases)} cases of {len(inventory.nifti) - skipped} files"
+    return Found("nifti", cases, skipped + len(inventory.other), text)
+
+
+def _by_sibling(files: list[PurePosixPath]) -> tuple[dict[str, dict[str, PurePosixPath]], int]:
+    groups: dict[str, dict[str, PurePosixPath]] = defaultdict(dict)
+    skipped = 0
+    for path in files:
+        if len(path.parts) < 2:
+            skipped += 1
+            continue
+        top = path.parts[0].lower()
+        name = "image" if top in _IMAGE_FOLDERS else "label" if top in _LABEL_FOLDERS else channel_name(top)
+        groups[_stem(PurePosixPath(*path.parts[1:]))].setdefault(name, path)
+    return groups, skipped
+
+
+def _flat(files: list[PurePosixPath]) -> dict[str, dict[str, PurePosixPath]]:
+    stems = {_stem(path): path for path in files}
+    groups: dict[str, dict[str, PurePosixPath]] = defaultdict(dict)
+    for stem, path in stems.items():
+        base = _LABEL_SUFFIX.sub("", stem)
+        is_label = base != stem and base in stems
+        groups[base if is_label else stem]["label" if is_label else "image"] = path
+    return groups
+
+
+def _case(
+    folder: Path,
+    key: str,
+    channels: dict[str, PurePosixPath],
+    pattern: re.Pattern[str] | None,
+    modality: str | None,
+) -> PlannedCase:
+    images = {name: path for name, path in channels.items() if name != "label"}
+    first = next(iter(images.values()), channels.get("label", PurePosixPath(key)))
+    patient = patient_of(first, pattern)
+    refusal = None
+    if not images:
+        refusal = "a label map without an image of the same name; add the image or remove the label map"
+    elif patient is None:
+        refusal = "patient_pattern does not fit its name; mend the pattern"
+    return PlannedCase(
+        source=key,
+        patient=patient.identity if patient else None,
+        patient_source=patient.source if patient else "presumed",
+        channels=tuple(
+            PlannedChannel(
+                name=name,
+                reader="nifti",
+                paths=(folder / path,),
+                kind="label" if name == "label" else "image",
+                modality=modality if name == "image" else modality_of(name),
+            )
+            for name, path in sorted(channels.items())
+        ),
+        refusal=refusal,
+    )
+
+
+def _stem(path: PurePosixPath) -> str:
+    text = path.as_posix()
+    ending = next(ending for ending in sorted(NIFTI_ENDINGS, key=len, reverse=True) if text.lower().endswith(ending))
+    return text[: -len(ending)]

@@ -1,0 +1,75 @@
+"""What came of an ingest, for the eye and for the exit status."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestReport:
+    """Counts of an ingest.
+
+    Args:
+        found: what the source was taken for.
+        cases: written to cases.jsonl.
+        refused: in refused.jsonl.
+        skipped: files left aside because the layout does not read them.
+        resumed: of the cases and refusals, how many an earlier call had done.
+        patients: different patient keys.
+        presumed: cases whose patient is a guess.
+        repeated: cases whose image is that of another case.
+        joined: presumed patients who were joined with another because they share an image.
+        reasons: how often each kind of refusal came.
+        sources: private list of which file each case id stands for.
+    """
+
+    found: str
+    cases: int
+    refused: int
+    skipped: int
+    resumed: int
+    patients: int
+    presumed: int
+    repeated: int
+    joined: int
+    reasons: Mapping[str, int]
+    sources: Path
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 when a case was refused."""
+        return 1 if self.refused else 0
+
+    def print(self, console: Console | None = None) -> None:
+        """Print a table of the counts, the reasons of refusals and where the private list lies."""
+        console = console or Console()
+        table = Table(show_header=False)
+        table.add_row("cases", str(self.cases))
+        table.add_row("patients", str(self.patients))
+        if self.presumed:
+            table.add_row("cases whose patient is presumed", str(self.presumed))
+        if self.repeated:
+            table.add_row("cases with the image of another case", str(self.repeated))
+        if self.joined:
+            table.add_row("presumed patients joined, who share an image", str(self.joined))
+        if self.skipped:
+            table.add_row("files left aside", str(self.skipped))
+        if self.resumed:
+            table.add_row("done by an earlier call", str(self.resumed))
+        table.add_row("refused", str(self.refused))
+        for reason, count in self.reasons.items():
+            table.add_row(escape(f"  {reason}"), str(count))
+        console.print(table)
+        console.print(
+            escape(f"Which file a case id stands for, private, for you alone: {self.sources}"), soft_wrap=True
+        )
+
+
+def count_reasons(reasons: list[str]) -> dict[str, int]:
+    """Reasons by how often they came, cut at the colon before their numbers."""
+    return dict(Counter(reason.split(": ")[0] for reason in reasons).most_common())
