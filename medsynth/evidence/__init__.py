@@ -1,0 +1,1 @@
+"""Whether samples are faithful and diverse, judged beside controls; the report page."""

@@ -1,0 +1,1 @@
+"""Pure functions first, then torchmetrics classes; whatever is fixed beforehand is injected."""

@@ -1,0 +1,217 @@
+"""Evaluate a folder of samples against the real cases that its model came from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from medsynth.data.nifti import read_nifti
+from medsynth.data.preparation import PREPARATION_FILE, Preparation, PreparedCase, load_prepared
+from medsynth.errors import GeometryError, MedsynthError
+from medsynth.evidence.comparison import Compared, Verdict
+from medsynth.evidence.groups import Group, compare_group, make_groups
+from medsynth.evidence.page import Picture, evaluation_page
+from medsynth.evidence.report import evaluation_json
+from medsynth.files import inside, sha256_file, write_json, write_text
+from medsynth.metrics.controls import ImageSet
+from medsynth.models.layout import ImageChannel
+from medsynth.records import SAMPLES_FILE, SampleRecord, read_records
+
+EVALUATION_FILE = "evaluation.json"
+PAGE_FILE = "evaluation.html"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out: the verdict over all lines, the JSON's content and where both files lie."""
+
+    verdict: Verdict
+    content: dict[str, Any]
+    json: Path
+    page: Path
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every line of every group and channel, with their names."""
+        return [
+            {"group": group["name"], "channel": channel["name"], **line}
+            for group in self.content["groups"]
+            for channel in group["channels"]
+            for line in channel["lines"]
+        ]
+
+
+class Samples(NamedTuple):
+    """The synthetic images by channel (N, *spatial), label maps (N, *spatial) or None, and their records."""
+
+    records: list[SampleRecord]
+    images: dict[str, NDArray[np.float32]]
+    labels: NDArray[np.integer] | None
+
+
+def evaluate(
+    samples: Path,
+    cases: Path,
+    out: Path,
+    *,
+    seed: int = 0,
+    permutations: int = 999,
+    splits: int = 200,
+    progress: bool = True,
+    by: str | None = "class",
+) -> Evaluation:
+    """Judge the samples of a folder beside real draws and bad cases; write evaluation.json and evaluation.html.
+
+    Args:
+        samples: SAMPLES, as generate left it (samples.jsonl, preparation.json, NIfTI).
+        cases: CASES that the model was trained on.
+        out: folder for the two files.
+        seed: of all chance: splits, controls, permutations.
+        permutations: of the MMD's p, at least 1.
+        splits: real-against-real splits that the bars come from, at least 20.
+        progress: show a bar on the terminal.
+        by: condition whose values are evaluated each against their own reals, and then together;
+            None, or a condition that the samples lack: all at once.
+
+    Raises:
+        MedsynthError: a folder that is not whole, samples on another grid than the preparation says,
+            cases that are not those of the training.
+    """
+    if splits < 20 or permutations < 1:
+        raise MedsynthError("evaluate needs at least 20 splits and 1 permutation")
+    preparation = Preparation.read(samples / PREPARATION_FILE)
+    synthetic = read_samples(samples, preparation)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(),
+        disable=not progress,
+    ) as bar:  # fmt: skip
+        task = bar.add_task("reading real cases", total=None)
+        prepared = load_prepared(cases, preparation)
+        groups = make_groups(synthetic.records, prepared, by, seed, splits)
+        total = len(groups) * len(preparation.layout.images) * 11
+        bar.update(task, total=total)
+
+        def step(word: str) -> None:
+            bar.update(task, advance=1, description=word)
+
+        compared = _compare(groups, synthetic, prepared, preparation, permutations, seed, step)
+        bar.update(task, completed=total, description="done")
+    content = evaluation_json(
+        groups,
+        compared,
+        synthetic.records,
+        prepared,
+        preparation,
+        settings={"seed": seed, "permutations": permutations, "splits": splits, "by": by},
+        samples_sha256=sha256_file(samples / SAMPLES_FILE),
+    )
+    page = evaluation_page(content, compared, _pictures(groups, synthetic, prepared, preparation))
+    write_text(out / PAGE_FILE, page)
+    write_json(out / EVALUATION_FILE, content)
+    return Evaluation(content["verdict"], content, out / EVALUATION_FILE, out / PAGE_FILE)
+
+
+def read_samples(folder: Path, preparation: Preparation) -> Samples:
+    """Read every sample of a folder and check that all lie on the preparation's grid.
+
+    Raises:
+        MedsynthError: a record or a file that is missing, altered or on another grid.
+    """
+    records = read_records(folder / SAMPLES_FILE, SampleRecord)
+    wanted = [channel.name for channel in preparation.layout.images]
+    label = preparation.layout.label.name if preparation.layout.label else None
+    arrays: dict[str, list[NDArray[Any]]] = {name: [] for name in [*wanted, *([label] if label else [])]}
+    for record in records:
+        for name, found in arrays.items():
+            if name not in record.channels:
+                raise MedsynthError(f"sample {record.id} has no channel {name}, its preparation has; generate anew")
+            path = inside(folder, record.channels[name].path)
+            if not path.is_file():
+                raise MedsynthError(f"sample {record.id}: the file of channel {name} is missing; generate again")
+            if sha256_file(path) != record.channels[name].sha256:
+                raise MedsynthError(f"sample {record.id}: channel {name} was changed since it was generated")
+            volume = read_nifti(path)
+            array, grid = volume.array, preparation.grid
+            if array.ndim == grid.rank + 1 and array.shape[-1] == 1:  # a 2D image stored as one slice
+                array = array[..., 0]
+            spacing = volume.geometry.spacing[: grid.rank]
+            if array.shape != grid.shape or not np.allclose(spacing, grid.spacing, rtol=1e-3):
+                raise GeometryError(
+                    f"sample {record.id} has {array.shape} voxels of {np.round(spacing, 3).tolist()} mm, the preparation "
+                    f"says {grid.shape} of {np.round(grid.spacing, 3).tolist()}; generate anew"
+                )
+            found.append(array)
+    images = {name: np.stack(arrays[name]).astype(np.float32) for name in wanted}
+    return Samples(records, images, np.stack(arrays[label]).astype(np.int32) if label else None)
+
+
+def _compare(
+    groups: Sequence[Group],
+    synthetic: Samples,
+    prepared: Sequence[PreparedCase],
+    preparation: Preparation,
+    permutations: int,
+    seed: int,
+    step: Callable[[str], None],
+) -> list[dict[str, Compared]]:
+    """By group, by channel; an empty dictionary where the group cannot be measured."""
+    names = _label_names(preparation)
+    owners = np.array([record.id for record in synthetic.records])
+    real_labels = np.stack([case.label for case in prepared if case.label is not None]) if names else None
+    real_owners = np.array([case.record.patient for case in prepared])
+    found = []
+    for group in groups:
+        compared = {}
+        for number, channel in enumerate(preparation.layout.images if group.draws else ()):
+            real = np.stack([_as_stored(case.images[channel.name], channel) for case in prepared])
+            compared[channel.name] = compare_group(
+                group,
+                ImageSet(synthetic.images[channel.name], synthetic.labels if names else None, owners),
+                ImageSet(real, real_labels, real_owners),
+                spacing=preparation.grid.spacing,
+                labels=names,
+                shape_checks=number == 0,
+                permutations=permutations,
+                seed=seed,
+                step=step,
+            )
+        found.append(compared)
+    return found
+
+
+def _as_stored(image: NDArray[Any], channel: ImageChannel) -> NDArray[np.float32]:
+    """Whole numbers where samples are stored as whole numbers: rounding is no difference."""
+    return (np.round(image) if channel.integer else image).astype(np.float32)
+
+
+def _label_names(preparation: Preparation) -> dict[int, str]:
+    label = preparation.layout.label
+    return {value: name for value, name in label.values.items() if value != 0} if label else {}
+
+
+def _pictures(
+    groups: Sequence[Group], synthetic: Samples, prepared: Sequence[PreparedCase], preparation: Preparation
+) -> list[list[Picture]]:
+    """Of every group, the first synthetic images and as many real ones, of the first channel."""
+    channel = preparation.layout.images[0]
+    window = (channel.low, channel.high)
+    pictures = []
+    for group in groups:
+        ours, reals = group.samples[:8], group.pool[:: max(1, len(group.pool) // 8)][:8]
+        real_labels = [prepared[row].label for row in reals]
+        pairs: list[Picture] = []
+        if len(ours):
+            maps = None if synthetic.labels is None else list(synthetic.labels[ours])
+            pairs.append(
+                Picture("synthetic", list(synthetic.images[channel.name][ours]), maps, preparation.grid, window)
+            )
+        if len(reals):
+            known = [label for label in real_labels if label is not None]
+            images = [prepared[row].images[channel.name] for row in reals]
+            maps = known if len(known) == len(reals) and synthetic.labels is not None else None
+            pairs.append(Picture("real", images, maps, preparation.grid, window))
+        pictures.append(pairs)
+    return pictures
