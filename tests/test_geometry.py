@@ -25,9 +25,7 @@ def oblique(seed: int, left_handed: bool = False) -> Geometry:
 
 def axial(places: list[float], sideways: list[float] | None = None) -> list[DicomPlane]:
     shifts = sideways or [0.0] * len(places)
-    return [
-        DicomPlane((1, 0, 0, 0, 1, 0), (x, 0.0, z), (0.5, 0.7), 4, 5) for x, z in zip(shifts, places, strict=True)
-    ]
+    return [DicomPlane((1, 0, 0, 0, 1, 0), (x, 0.0, z), (0.5, 0.7), 4, 5) for x, z in zip(shifts, places, strict=True)]
 
 
 @settings(max_examples=60, deadline=None)

@@ -59,21 +59,32 @@ def read_dicom(paths: Sequence[Path]) -> DicomImage:
         GeometryError: as `medsynth.geometry.stack_slices`; two slices without word of
             their distance; no position.
     """
-    with quiet():
-        headers = [read_header(path) for path in paths]
-        kinds = {_require_understood(header) for header in headers}
-        if len(kinds) > 1:
-            raise UnreadableError("files of several modalities in one series; split the series")
-        modality, planar = kinds.pop()
-        if planar:
-            if len(paths) > 1:
-                raise UnreadableError("several radiographs are no volume; give each as a case of its own")
-            array = _values(paths[0], modality)
-            return DicomImage(_compact(array.T), _radiograph_geometry(headers[0]), "arbitrary", modality)
-        stack = stack_slices([_plane(header) for header in headers], single_slice_mm=_stated_spacing(headers[0]) or 1.0)
-        _require_known_gap(headers, stack.geometry)
-        units = _units(headers, modality)
-        array = np.stack([_compact(_values(paths[index], modality).T) for index in stack.order], axis=-1)
+    try:
+        with quiet():
+            return _read_series(paths)
+    except (UnreadableError, GeometryError, MemoryError):
+        raise
+    except Exception:  # values are parsed when first asked for, and broken ones fail in any way
+        raise UnreadableError("the header holds values that are not understood; export the series again") from None
+
+
+def _read_series(paths: Sequence[Path]) -> DicomImage:
+    if not paths:
+        raise UnreadableError("no DICOM files there; name the folder that holds the series")
+    headers = [read_header(path) for path in paths]
+    kinds = {_require_understood(header) for header in headers}
+    if len(kinds) > 1:
+        raise UnreadableError("files of several modalities in one series; split the series")
+    modality, planar = kinds.pop()
+    if planar:
+        if len(paths) > 1:
+            raise UnreadableError("several radiographs are no volume; give each as a case of its own")
+        array = _values(paths[0], modality)
+        return DicomImage(_compact(array.T), _radiograph_geometry(headers[0]), "arbitrary", modality)
+    stack = stack_slices([_plane(header) for header in headers], single_slice_mm=_stated_spacing(headers[0]) or 1.0)
+    _require_known_gap(headers, stack.geometry)
+    units = _units(headers, modality)
+    array = np.stack([_compact(_values(paths[index], modality).T) for index in stack.order], axis=-1)
     return DicomImage(_compact(array), stack.geometry, units, modality)
 
 

@@ -1,0 +1,1 @@
+"""Who a scan may name, and that it names nobody: pseudonyms in place of patient ids."""

@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from medsynth.data.dicom import PLANE_CLASSES, VOLUME_CLASSES, quiet, read_header
-from medsynth.errors import UnreadableError
 from medsynth.ingest.inventory import Inventory
 from medsynth.ingest.patients import patient_of
 from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel
@@ -67,7 +66,7 @@ def _read_headers(folder: Path, paths: Sequence[PurePosixPath]) -> list[Header |
             try:
                 header = read_header(folder / path, _TAGS)
                 found.append(Header(*(str(header.get(tag) or "").strip() for tag in _TAGS)))
-            except UnreadableError:
+            except Exception:  # values are parsed when asked for; reading the case will say what is wrong
                 found.append(None)
     return found
 

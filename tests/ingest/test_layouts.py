@@ -1,0 +1,250 @@
+"""Each layout is seen for what it is, and what could be two things is refused."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+from medsynth.data.phantom_files import write_phantom
+from medsynth.errors import MedsynthError
+from medsynth.ingest.layouts import find_cases
+
+
+def nifti(path, shape=(3, 4, 5), spacing=1.0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(np.zeros(shape, np.int16), np.diag([spacing, spacing, spacing, 1])), path)
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+
+
+def channels(case):
+    return {channel.name: (channel.kind, channel.modality) for channel in case.channels}
+
+
+def test_images_beside_labels_and_further_channels(tmp_path):
+    for name in ("patient001_scan0", "patient001_scan1", "patient002_scan0"):
+        for folder in ("images", "labels", "mr"):
+            nifti(tmp_path / folder / f"{name}.nii.gz")
+    nifti(tmp_path / "labels" / "orphan.nii.gz")
+    found = find_cases(tmp_path, modality="CT")
+    assert found.layout == "nifti"
+    *cases, orphan = sorted(found.cases, key=lambda case: case.source == "orphan")
+    for case in cases:
+        assert channels(case) == {"image": ("image", "CT"), "label": ("label", None), "mr": ("image", "MR")}
+    assert [case.patient for case in cases] == ["patient:1", "patient:1", "patient:2"]
+    assert {case.patient_source for case in cases} == {"pattern"}
+    assert "without an image" in orphan.refusal
+
+
+def test_a_flat_folder_with_label_suffixes(tmp_path):
+    for name in ("a", "a_seg", "b", "b_label", "c_mask"):
+        nifti(tmp_path / f"{name}.nii")
+    (tmp_path / "._a.nii").write_bytes(b"a hidden fork")
+    cases = {case.source: channels(case) for case in find_cases(tmp_path).cases}
+    both = {"image": ("image", None), "label": ("label", None)}
+    assert cases == {"a": both, "b": both, "c_mask": {"image": ("image", None)}}
+
+
+def test_folders_that_may_be_channels_or_patients_are_refused(tmp_path):
+    for patient in ("one", "two"):
+        nifti(tmp_path / patient / "t1.nii.gz")
+    with pytest.raises(MedsynthError, match="channels or patients"):
+        find_cases(tmp_path)
+    cases = find_cases(tmp_path, patient_pattern=r"(\w+)/t1").cases
+    assert [case.patient for case in cases] == ["one", "two"]
+
+
+def decathlon(folder, **changes):
+    for k in range(2):
+        nifti(folder / "imagesTr" / f"x_{k}.nii.gz", (3, 4, 5, 2))
+        nifti(folder / "labelsTr" / f"x_{k}.nii.gz")
+    nifti(folder / "imagesTs" / "x_9.nii.gz", (3, 4, 5, 2))
+    content = {
+        "modality": {"0": "FLAIR", "1": "T1w"},
+        "labels": {"0": "background", "1": "edema"},
+        "training": [{"image": f"./imagesTr/x_{k}.nii.gz", "label": f"./labelsTr/x_{k}.nii.gz"} for k in range(2)],
+        "test": ["./imagesTs/x_9.nii.gz"],
+    }
+    (folder / "dataset.json").write_text(json.dumps({**content, **changes}))
+
+
+def test_the_decathlon_names_modalities_and_labels(tmp_path):
+    decathlon(tmp_path)
+    found = find_cases(tmp_path)
+    assert (found.layout, len(found.cases), found.skipped) == ("decathlon", 2, 1)
+    case = found.cases[0]
+    assert channels(case) == {"flair": ("image", "MR"), "t1w": ("image", "MR"), "label": ("label", None)}
+    assert [channel.index for channel in case.channels] == [0, 1, None]
+    assert case.labels == {1: "edema"}
+
+
+def test_a_dataset_json_does_not_lead_out_of_its_folder(tmp_path):
+    decathlon(tmp_path / "d", training=[{"image": "../secret.nii.gz", "label": "/etc/x.nii.gz"}])
+    assert "not inside its folder" in find_cases(tmp_path / "d").cases[0].refusal
+    decathlon(tmp_path / "d", modality=None)
+    with pytest.raises(MedsynthError, match="layout=nifti"):
+        find_cases(tmp_path / "d")
+
+
+def test_bids_groups_by_grid_and_reads_participants(tmp_path):
+    for subject in ("01", "02"):
+        anat = tmp_path / f"sub-{subject}" / "ses-a" / "anat"
+        nifti(anat / f"sub-{subject}_ses-a_T1w.nii.gz")
+        nifti(anat / f"sub-{subject}_ses-a_FLAIR.nii.gz")
+        nifti(anat / f"sub-{subject}_ses-a_T2w.nii.gz", spacing=2.0)
+        nifti(anat / f"sub-{subject}_ses-a_dseg.nii.gz")
+        nifti(tmp_path / f"sub-{subject}" / "ses-a" / "func" / f"sub-{subject}_ses-a_bold.nii.gz")
+    (tmp_path / "participants.tsv").write_text("participant_id\tage\tsex\nsub-01\t31\tF\nsub-02\tn/a\tM\n")
+    found = find_cases(tmp_path)
+    assert found.layout == "bids"
+    assert [set(channels(case)) for case in found.cases] == [{"flair", "t1w", "label"}, {"t2w"}] * 2
+    assert [case.patient for case in found.cases] == ["01", "01", "02", "02"]
+    assert {case.patient_source for case in found.cases} == {"bids"}
+    assert found.cases[0].attributes == {"age": 31, "sex": "F", "session": "a"}
+    assert found.cases[2].attributes["age"] is None
+    assert len({case.source for case in found.cases}) == 4
+
+
+def test_pictures_take_their_folder_as_class_and_not_the_sources_split(tmp_path):
+    names = {
+        "train/PNEUMONIA/train_person7_virus_1.png": ("PNEUMONIA", "person:7", "pattern"),
+        "test/PNEUMONIA/test_person7_bacteria_2.png": ("PNEUMONIA", "person:7", "pattern"),
+        "test/PNEUMONIA/person70_virus_1.jpeg": ("PNEUMONIA", "person:70", "pattern"),
+        "train/NORMAL/train_IM-0533-0001-0002.png": ("NORMAL", "im:533", "presumed"),
+        "val/NORMAL/val_IM-0533-0001.png": ("NORMAL", "im:533", "presumed"),
+        "val/NORMAL/val_NORMAL2-IM-0533-0001.png": ("NORMAL", "normal2-im:533", "presumed"),
+        "val/NORMAL/other.png": ("NORMAL", "file:val/NORMAL/other.png", "presumed"),
+    }
+    for name in names:
+        picture(tmp_path / name)
+    found = find_cases(tmp_path)
+    assert found.layout == "pictures"
+    assert {c.source: (c.attributes["class"], c.patient, c.patient_source) for c in found.cases} == names
+    assert {case.split for case in found.cases} == {None}
+
+
+def test_many_picture_folders_look_like_patients(tmp_path):
+    for number in range(65):
+        picture(tmp_path / f"somebody {number}" / "a.png")
+    with pytest.raises(MedsynthError, match="look like patients"):
+        find_cases(tmp_path)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_table_names_channels_patients_splits_and_attributes(tmp_path, separator):
+    for name in ("a", "b"):
+        nifti(tmp_path / f"{name}.nii.gz")
+        nifti(tmp_path / f"{name}_l.nii.gz")
+    head = ["image", "flair", "label", "patient", "split", "age", "side"]
+    rows = [
+        ["a.nii.gz", "b.nii.gz", "a_l.nii.gz", "A", "train", "40.5", "left"],
+        [str(tmp_path / "b.nii.gz"), "", "b_l.nii.gz", "", "val", "n/a", "right"],
+    ]
+    (tmp_path / "t.csv").write_text(
+        "\ufeff" + "\n".join(separator.join(row) for row in [head, *rows]), encoding="utf-8"
+    )
+    first, second = find_cases(tmp_path / "t.csv", modality="CT").cases
+    assert channels(first) == {"image": ("image", "CT"), "flair": ("image", "MR"), "label": ("label", None)}
+    assert (first.patient, first.patient_source, first.split) == ("A", "csv", "train")
+    assert first.attributes == {"age": 40.5, "side": "left"}
+    assert set(channels(second)) == {"image", "label"}
+    assert (second.patient_source, second.split) == ("presumed", "validation")
+    assert second.attributes == {"age": None, "side": "right"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image\n", "no rows"),
+        ("name,age\nx,1\n", "no column that names images"),
+        ("image,age\na.nii.gz\n", "row 2: 1 values for 2 columns"),
+        ("image,image\na.nii.gz,b.nii.gz\n", "one name twice"),
+        ("image,split\na.nii.gz,holdout\n", "unknown split"),
+    ],
+)
+def test_a_table_that_is_none_is_refused(tmp_path, text, message):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(MedsynthError, match=message):
+        find_cases(tmp_path / "t.csv")
+
+
+def test_a_dicom_tree_is_known_by_content_and_grouped_by_series(tmp_path):
+    write_phantom(tmp_path / "p", patients=2, scans=2, seed=0, form="dicom", shape=(8, 8, 3), spacing=(40, 40, 120))
+    (tmp_path / "p" / "notes").write_text("no scan")
+    for path in list((tmp_path / "p").rglob("IM*")):  # one folder, names without meaning
+        path.rename(tmp_path / "p" / f"{abs(hash(path.as_posix()))}")
+    found = find_cases(tmp_path / "p", workers=2)
+    assert (found.layout, len(found.cases), found.skipped) == ("dicom", 8, 1)
+    assert sorted({tuple(channels(case)) for case in found.cases}) == [("ct",), ("mr",)]
+    assert {len(case.channels[0].paths) for case in found.cases} == {3}
+    assert len({case.patient for case in found.cases}) == 2
+    assert {case.patient_source for case in found.cases} == {"dicom"}
+
+
+def empty(folder):
+    pass
+
+
+def texts(folder):
+    for k in range(3):
+        (folder / f"{k}.txt").write_text("words")
+
+
+def mixed(folder):
+    nifti(folder / "a.nii.gz")
+    picture(folder / "a.png")
+
+
+def hidden(folder):
+    nifti(folder / ".a.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (empty, {}, "is empty"),
+        (hidden, {}, "is empty"),
+        (texts, {}, "holds 3 files, none of them DICOM, NIfTI, PNG or JPEG"),
+        (mixed, {}, "1 NIfTI files, 1 PNG or JPEG files: set layout=nifti or layout=pictures"),
+        (mixed, {"layout": "dicom"}, "nothing that layout=dicom reads"),
+        (mixed, {"layout": "bids"}, "nothing that layout=bids reads"),
+        (mixed, {"layout": "csv"}, "the CSV file itself"),
+        (mixed, {"layout": "niftii"}, "layout is one of"),
+        (mixed, {"patient_pattern": "("}, "no regular expression"),
+        (mixed, {"patient_pattern": "(a)(b)"}, "2 groups"),
+        (mixed, {"modality": "ct"}, "DICOM code in capitals"),
+    ],
+)
+def test_one_clear_line_where_there_is_nothing_to_read(tmp_path, make, options, message):
+    make(tmp_path)
+    with pytest.raises(MedsynthError, match=message):
+        find_cases(tmp_path, **options)
+
+
+def test_a_choice_settles_what_is_ambiguous(tmp_path):
+    mixed(tmp_path)
+    assert find_cases(tmp_path, layout="nifti").layout == "nifti"
+    assert find_cases(tmp_path, layout="pictures").layout == "pictures"
+
+
+def test_links_in_a_ring_end_and_a_missing_source_is_said(tmp_path):
+    nifti(tmp_path / "s" / "a.nii.gz")
+    (tmp_path / "s" / "ring").symlink_to(tmp_path / "s")
+    assert len(find_cases(tmp_path / "s").cases) == 1
+    with pytest.raises(MedsynthError, match="does not exist"):
+        find_cases(tmp_path / "nowhere")
+    with pytest.raises(MedsynthError, match="is a file"):
+        find_cases(tmp_path / "s" / "a.nii.gz")
+
+
+def test_a_pattern_that_does_not_fit_refuses_the_case_alone(tmp_path):
+    nifti(tmp_path / "p1_a.nii.gz")
+    nifti(tmp_path / "other.nii.gz")
+    cases = {case.source: case for case in find_cases(tmp_path, patient_pattern=r"p(\d)_").cases}
+    assert (cases["p1_a"].patient, cases["p1_a"].refusal) == ("1", None)
+    assert "does not fit" in cases["other"].refusal
