@@ -61,11 +61,9 @@ def bind(function: Callable[..., Any], config: Mapping[str, Any], paths: Collect
 
 
 def _check_keys(function: Callable[..., Any], keys: Iterable[str], above: str, partial: bool = False) -> None:
-    parameters = inspect.signature(function).parameters
-    if any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in parameters.values()):
-        raise UsageError(
-            f"{above or 'the verb'}: takes any key, so a misspelt one could not be seen; name another target"
-        )
+    named = inspect.signature(function).parameters.items()
+    # *args and **kwargs name no key that is read.
+    parameters = {name: p for name, p in named if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     keys = set(keys) - _HYDRA_KEYS
     for key in sorted(keys - set(parameters)):
         raise UsageError(f"unknown key {above}{key}: nothing reads it{did_you_mean(key, parameters)}")

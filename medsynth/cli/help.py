@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from itertools import dropwhile
 from pathlib import Path
 from textwrap import fill
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from medsynth import __version__
 from medsynth.cli.verbs import Verb
 
 _KEY = re.compile(r"(?P<indent> *)(?P<key>[A-Za-z_]\w*):(?: +(?P<value>.*))?\Z")
+_PACKAGE = re.compile(r"\A# @package (\S+)\n")
 _GIVEN = "???"
 
 FLAGS = """\
@@ -59,8 +61,7 @@ def verb_help(verb: Verb, config_dir: str | None = None) -> str:
     parts = [f"medsynth {verb.name} key=value ...", "", heading(text), "", "Keys:", *_table(entries(text))]
     for group, chosen in groups(text).items():
         parts += ["", f"{group}= one of:", *_options(group, chosen, config_dir)]
-        if chosen is not None:
-            parts += _table(entries(read_config(f"{group}/{chosen}", config_dir), above=f"{group}."))
+        parts += _table(option_entries(group, chosen, config_dir))
     return "\n".join([*parts, "", "Flags:", FLAGS, "", PATHS])
 
 
@@ -70,8 +71,7 @@ def known_keys(verb: Verb, config_dir: str | None = None) -> list[str]:
     found = [entry.key for entry in entries(text)]
     for group, chosen in groups(text).items():
         found.append(group)
-        if chosen is not None:
-            found += [entry.key for entry in entries(read_config(f"{group}/{chosen}", config_dir), above=f"{group}.")]
+        found += [entry.key for entry in option_entries(group, chosen, config_dir)]
     return found
 
 
@@ -87,10 +87,15 @@ def heading(text: str) -> str:
 
 
 def entries(text: str, above: str = "") -> list[Entry]:
-    """Keys of a configuration file; the comment right above a key is its meaning."""
+    """Keys of a configuration file with their meaning.
+
+    That is the comment right above a key; without one, the comment that the key just
+    above it has, or the one of the key that it lies in.
+    """
     found: list[Entry] = []
-    outer: list[tuple[int, str]] = []
+    outer: list[tuple[int, str, str]] = []
     comment: list[str] = []
+    apart = True
     for line in _body(text):
         match = _KEY.match(line)
         if line.lstrip().startswith("#"):
@@ -98,13 +103,31 @@ def entries(text: str, above: str = "") -> list[Entry]:
             continue
         if match:
             indent = len(match["indent"])
-            outer = [(depth, name) for depth, name in outer if depth < indent]
-            name = ".".join([*(name for _, name in outer), match["key"]])
+            beside = "" if apart else next((meaning for depth, _, meaning in outer if depth == indent), "")
+            outer = [level for level in outer if level[0] < indent]
+            meaning = " ".join(comment) or beside or (outer[-1][2] if outer else "")
+            outer.append((indent, match["key"], meaning))
             if match["value"]:
-                found.append(Entry(above + name, match["value"], " ".join(comment)))
-            outer.append((indent, match["key"]))
+                found.append(Entry(above + ".".join(name for _, name, _ in outer), match["value"], meaning))
+        apart = match is None
         comment = []
     return found
+
+
+def option_entries(group: str, chosen: str | None, config_dir: str | None = None) -> list[Entry]:
+    """Keys of an option and of the options that it is built on; the last default counts."""
+    text = "" if chosen is None else read_config(f"{group}/{chosen}", config_dir)
+    package = _PACKAGE.match(text)
+    place = package[1] if package else group.replace("/", ".")
+    found: dict[str, Entry] = {}
+    for base in (yaml.safe_load(text) or {}).get("defaults", []):
+        if isinstance(base, str) and base != "_self_":
+            found |= {entry.key: entry for entry in option_entries(group, base, config_dir)}
+    for entry in entries(text, above="" if place == "_global_" else f"{place}."):
+        earlier = found.get(entry.key) or found.get(entry.key.rpartition(".")[0])
+        found[entry.key] = entry._replace(meaning=entry.meaning or (earlier.meaning if earlier else ""))
+    filled = {key.rpartition(".")[0] for key in found}  # images: ??? of a base, filled by the option
+    return [entry for key, entry in found.items() if key not in filled and not key.rpartition(".")[2].startswith("_")]
 
 
 def groups(text: str) -> dict[str, str | None]:
@@ -124,10 +147,11 @@ def read_config(name: str, config_dir: str | None = None) -> str:
 
 
 def _body(text: str) -> Iterator[str]:
-    """Lines from the first key on, without the defaults list."""
+    """Lines from the first key on, without the comment that begins the file and without defaults."""
+    rest = dropwhile(lambda line: line.startswith("#"), text.splitlines())
     skipping = False
-    for line in text.removeprefix("# @package _global_\n").splitlines():
-        if line and not line[0].isspace() and line[0] not in "-#":
+    for line in rest:
+        if line and not line[0].isspace() and line[0] != "-":
             skipping = line.startswith(("defaults:", "hydra:"))
         if not skipping:
             yield line

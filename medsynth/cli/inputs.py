@@ -27,26 +27,6 @@ def run_content(key: str, folder: Path) -> str:
     return sha256_json([description, *([file.name, sha256_file(file)] for file in weights)])
 
 
-def file_content(key: str, path: Path) -> str:
-    """Hash of one file."""
-    if not path.is_file():
-        raise MedsynthError(f"{key} names no file: {path}")
-    return sha256_file(path)
-
-
-def source_content(key: str, path: Path) -> str:
-    """Hash of scans that were not looked at yet.
-
-    Of a folder only the number and the sizes of its files go in: their names can be
-    those of patients, and the hash of a name can be guessed.
-    """
-    if path.is_file():
-        return sha256_file(path)
-    if not path.is_dir():
-        raise MedsynthError(f"{key} names no folder and no file: {path}")
-    return sha256_json(sorted(file.stat().st_size for file in path.rglob("*") if file.is_file()))
-
-
 def _index(key: str, folder: Path, name: str, verb: str) -> str:
     if not folder.is_dir():
         raise MedsynthError(f"{key} names no folder: {folder}")

@@ -4,7 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,18 +86,21 @@ def _job(verb: Verb, config: DictConfig) -> int:
     values = _values(verb, config)
     function = verb.load()
     if "out" not in values:
-        return _status(function(**bind(function, values, verb.paths)))
+        return _status(verb, function(**bind(function, values, verb.paths)))
+    sweep_folder = Path(str(values["out"]))
     if sweeping:
-        values["out"] = str(_sweep_folder(verb, Path(str(values["out"])), settings.job.num))
+        values["out"] = str(sweep_folder / str(settings.job.num))
     arguments = bind(function, values, verb.paths)
     content = {key: _content(verb, key, arguments) for key in verb.inputs}
     shown = _without_paths(values, verb)
     stamp = Stamp(verb=verb.name, config=_lasting(shown, verb), inputs=content)
     records = {"config.yaml": OmegaConf.to_yaml(shown), "overrides.yaml": OmegaConf.to_yaml(words)}
-    with claim(arguments["out"], stamp, records) as resumed:
-        if resumed:
+    with ExitStack() as folders:
+        if sweeping:
+            folders.enter_context(claim(sweep_folder, Stamp(verb=verb.name, sweep=True)))
+        if folders.enter_context(claim(arguments["out"], stamp, records)):
             say("the folder was begun by the same command: going on")
-        return _status(function(**arguments))
+        return _status(verb, function(**arguments))
 
 
 def _values(verb: Verb, config: DictConfig) -> dict[str, Any]:
@@ -107,11 +110,6 @@ def _values(verb: Verb, config: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(config, resolve=True)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
-
-
-def _sweep_folder(verb: Verb, out: Path, number: int) -> Path:
-    with claim(out, Stamp(verb=verb.name, sweep=True)):
-        return out / str(number)
 
 
 def _content(verb: Verb, key: str, arguments: Mapping[str, Any]) -> str | None:
@@ -134,5 +132,8 @@ def _lasting(shown: Mapping[str, Any], verb: Verb) -> dict[str, Any]:
     return {key: value for key, value in flat.items() if key not in verb.paths | verb.runtime}
 
 
-def _status(result: Any) -> int:
-    return int(getattr(result, "exit_code", 0))
+def _status(verb: Verb, result: Any) -> int:
+    status = int(getattr(result, "exit_code", 0))
+    if status:
+        say(verb.unfinished)
+    return status

@@ -76,11 +76,11 @@ class Stamp:
         now, then = flatten(self.config), flatten(earlier.config)
         for key in dict.fromkeys([*now, *then]):
             if key not in then:
-                return f"{key} is set to {now[key]!r} and was not set"
+                return f"{key} is set to {_text(now[key])} and was not set"
             if key not in now:
-                return f"{key} was {then[key]!r} and is not set"
+                return f"{key} was {_text(then[key])} and is not set"
             if now[key] != then[key]:
-                return f"{key} was {then[key]!r} and is {now[key]!r}"
+                return f"{key} was {_text(then[key])} and is {_text(now[key])}"
         return None
 
 
@@ -124,6 +124,10 @@ def flatten(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         else:
             flat[f"{above}{key}"] = value
     return flat
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _check(out: Path, stamp: Stamp) -> bool:

@@ -19,17 +19,19 @@ class Verb:
             have an `exit_code`.
         inputs: path keys that are read, each with the function that gives the hash of
             its content, or its refusal.
-        places: further path keys, of folders that change nothing in the result.
+        places: further path keys, whose content does not bind `out`.
         texts: further keys whose values are taken letter by letter, as paths are.
+        unfinished: the line for a result whose `exit_code` is not 0.
         runtime: keys that change how the work is done and not what comes out.
     """
 
     name: str
     summary: str
     function: str
-    inputs: Mapping[str, Callable[[str, Any], str]]
+    inputs: Mapping[str, Callable[[str, Any], str]] = field(default_factory=dict)
     places: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
+    unfinished: str = "not all was done; call the same command again"
     runtime: frozenset[str] = field(default_factory=lambda: frozenset({"progress"}))
 
     @property
@@ -51,8 +53,11 @@ VERBS: Mapping[str, Verb] = {
             name="ingest",
             summary="find the scans in a folder, check them, write them as cases",
             function="medsynth.ingest.run:ingest",
-            inputs={"source": inputs.source_content, "key": inputs.file_content},
+            # Scans that changed are read anew, and the cases belong to one source and one key:
+            # ingest sees to both itself.
+            places=frozenset({"source", "key"}),
             texts=frozenset({"licence", "patient_pattern"}),
+            unfinished="some cases were refused, the others are done: refused.jsonl in out says why, and the way out",
             runtime=frozenset({"workers", "progress"}),
         ),
         Verb(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from medsynth.cli.inputs import cases_content, file_content
+from medsynth.cli.inputs import cases_content
 from medsynth.cli.main import main
 from medsynth.cli.verbs import Verb
 
@@ -95,7 +95,7 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
         name="toy",
         summary="for tests",
         function="toy_verb:toy",
-        inputs={"cases": cases_content, "extra": file_content},
+        inputs={"cases": cases_content, "extra": cases_content},
         texts=frozenset({"note"}),
     )
 

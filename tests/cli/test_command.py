@@ -69,8 +69,9 @@ def test_relative_names_with_meaning_to_hydra_work(toy: Toy) -> None:
 
 
 def test_nothing_is_left_beside_out_and_no_path_inside(toy: Toy) -> None:
-    secret = toy.folder / "DOE^JANE.txt"
-    secret.write_text("x")
+    secret = toy.folder / "DOE^JANE"
+    secret.mkdir()
+    (secret / "cases.jsonl").write_text("x")
     assert toy.run(f"out={toy.folder / 'out'}", f"extra={secret}", "steps=3") == 0
     assert listing(toy.folder / "cwd") == []
     files = sorted(str(p.relative_to(toy.folder / "out")) for p in (toy.folder / "out").rglob("*") if p.is_file())
@@ -118,7 +119,7 @@ def test_the_users_own_experiment(toy: Toy) -> None:
         (["mode=full"], 1, "no space left on the disk"),
         (["mode=bug"], 1, "a bug: ValueError in"),
         (["mode=stop"], 130, "stopped; the same command goes on where it was"),
-        (["extra=nowhere"], 1, "extra names no file: nowhere"),
+        (["extra=nowhere"], 1, "extra names no folder: nowhere"),
     ],
 )
 def test_a_failure_is_one_line_and_leaves_no_folder(
@@ -187,6 +188,9 @@ def test_a_sweep_has_a_folder_a_job_and_outlives_a_failing_job(toy: Toy, capsys:
     assert toy.run(f"out={toy.folder}", "steps=1,2", "-m") == 1
     assert toy.run(f"out={toy.folder / 'new'}", "steps=1,many", "-m") == 2
     assert toy.run(f"out={toy.folder / 'all'}", "steps=1,2", "-m") == 0
+    assert toy.run(f"out={toy.folder / 'none'}", "mode=refuse,bug", "-m") == 1
+    assert toy.run(f"out={toy.folder / 'none'}", "steps=few,many", "-m") == 2
+    assert not (toy.folder / "none").exists()
 
 
 def test_ctrl_c_stops_a_sweep(toy: Toy) -> None:
