@@ -51,7 +51,10 @@ class Channel:
 
     def __post_init__(self) -> None:
         _require(self.kind in ("image", "label"), "a channel is an image or a label")
-        _require(bool(self.path) and not self.path.startswith("/") and "\0" not in self.path, "a channel needs a relative path")
+        _require(
+            bool(self.path) and not self.path.startswith("/") and "\0" not in self.path,
+            "a channel needs a relative path",
+        )
         _require(".." not in Path(self.path).parts, "a channel's path leads out of its folder")
         _require(_SHA256.match(self.sha256) is not None, "a channel needs the SHA-256 of its file")
 
@@ -86,7 +89,9 @@ class CaseRecord:
     schema: str = "medsynth.case/1"
 
     def __post_init__(self) -> None:
-        _require(self.schema == "medsynth.case/1", "the record was written by another version of medsynth; ingest again")
+        _require(
+            self.schema == "medsynth.case/1", "the record was written by another version of medsynth; ingest again"
+        )
         _require(self.identity in IDENTITY, f"identity is one of {', '.join(IDENTITY)}")
         _require(self.patient_source in PATIENT_SOURCES, f"patient_source is one of {', '.join(PATIENT_SOURCES)}")
         _require(self.split is None or self.split in SPLITS, f"split is one of {', '.join(SPLITS)}, or none")
@@ -96,6 +101,9 @@ class CaseRecord:
     def sha256(self) -> str:
         """Hash of the record and, through its channels' hashes, of every byte of its files."""
         return sha256_json(_plain(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_json, (self.to_json(),)  # read-only mappings do not pickle
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, with the content hash."""
@@ -143,7 +151,9 @@ class SampleRecord:
     schema: str = "medsynth.sample/1"
 
     def __post_init__(self) -> None:
-        _require(self.schema == "medsynth.sample/1", "the record was written by another version of medsynth; generate again")
+        _require(
+            self.schema == "medsynth.sample/1", "the record was written by another version of medsynth; generate again"
+        )
         _require(_SHA256.match(self.checkpoint) is not None, "a sample names its checkpoint by SHA-256")
         _require(self.identity in IDENTITY, f"identity is one of {', '.join(IDENTITY)}")
         _require(bool(self.parents) == (self.patient is not None), "a sample has a patient exactly when it has parents")
@@ -156,6 +166,9 @@ class SampleRecord:
     def sha256(self) -> str:
         """Hash of the record and, through its channels' hashes, of every byte of its files."""
         return sha256_json(_plain(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self).from_json, (self.to_json(),)  # read-only mappings do not pickle
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, with the content hash."""
@@ -186,7 +199,9 @@ def read_records(path: Path, kind: type[R]) -> list[R]:
         text = path.read_text()
     except FileNotFoundError:
         verb = "ingest" if kind is CaseRecord else "generate"
-        raise MedsynthError(f"{path.parent} holds no {path.name}: is it a folder that `medsynth {verb}` finished?") from None
+        raise MedsynthError(
+            f"{path.parent} holds no {path.name}: is it a folder that `medsynth {verb}` finished?"
+        ) from None
     except (OSError, UnicodeDecodeError):
         raise MedsynthError(f"{path} cannot be read as text; make the folder anew") from None
     records = []
@@ -224,7 +239,9 @@ def _plain(record: Record) -> dict[str, Any]:
     content["channels"] = {name: dataclasses.asdict(channel) for name, channel in record.channels.items()}
     content["labels"] = {str(value): name for value, name in record.labels.items()}
     content["geometry"] = record.geometry.to_record()
-    return {key: dict(v) if isinstance(v, Mapping) else list(v) if isinstance(v, tuple) else v for key, v in content.items()}
+    return {
+        key: dict(v) if isinstance(v, Mapping) else list(v) if isinstance(v, tuple) else v for key, v in content.items()
+    }
 
 
 def _read(kind: type[R], content: Mapping[str, Any]) -> R:

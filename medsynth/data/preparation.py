@@ -161,7 +161,7 @@ def load_prepared(folder: Path, preparation: Preparation, splits: Sequence[Split
         raise MedsynthError("these are not the cases that the model was trained on: its split does not fit them")
     split = split_patients(records, preparation.split)
     label = preparation.layout.label.name if preparation.layout.label else None
-    prepared = []
+    prepared: list[PreparedCase] = []
     for record in records:
         if split[record.patient] in splits:
             arrays = read_case(folder, record, preparation.intensity, label, preparation.resampling)

@@ -80,7 +80,8 @@ class SlicePlan:
 
     def cut(self, array: NDArray[Any], position: int) -> NDArray[Any]:
         """The slice of a volume at `position`."""
-        return np.take(array, position, axis=_PLANE_AXIS[self.plane])
+        part: NDArray[Any] = np.take(array, position, axis=_PLANE_AXIS[self.plane])
+        return part
 
     def volume_size(self, size: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
         """The size of a volume whose slices have `size`; its extent along the normal stays."""
@@ -164,7 +165,7 @@ def resample(array: NDArray[Any], geometry: Geometry, plan: Resampling, *, label
         label: whether the values are labels.
         fill: value of voxels outside the scan.
     """
-    image = MetaTensor(torch.from_numpy(np.ascontiguousarray(array)).float()[None], affine=geometry.affine)
+    image = MetaTensor(torch.from_numpy(np.ascontiguousarray(array)).float()[None], affine=geometry.affine.copy())
     if plan.orientation and geometry.rank == 3:
         image = Orientation(axcodes=plan.orientation, labels=_AXCODE_LABELS)(image)
     native = np.linalg.norm(np.asarray(image.affine)[:3, :3], axis=0)[: geometry.rank]

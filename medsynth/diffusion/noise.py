@@ -24,7 +24,7 @@ def seeded_noise(seed: int, indices: Sequence[int], shape: Sequence[int], purpos
 
 
 def log_normal_sigma(uniform: Tensor, mean: float, std: float) -> Tensor:
-    """ln sigma ~ N(mean, std^2) (Karras et al. 2022, Table 1) from uniform numbers (B,) in (0, 1)."""
+    """Ln sigma ~ N(mean, std^2) (Karras et al. 2022, Table 1) from uniform numbers (B,) in (0, 1)."""
     return (mean + std * math.sqrt(2) * torch.erfinv((2 * uniform - 1).clamp(-1 + 1e-6, 1 - 1e-6))).exp()
 
 

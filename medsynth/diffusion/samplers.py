@@ -6,6 +6,7 @@ value may be 0) and a Condition, and returns x at the grid's end. The state is f
 step with the number of steps done.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -30,15 +31,13 @@ def _level(sigma: float, x: Tensor) -> Tensor:
     return torch.full((x.shape[0],), sigma, dtype=x.dtype, device=x.device)
 
 
-def heun(
-    denoise: Denoiser, x: Tensor, sigmas: Tensor, condition: Condition, on_step: OnStep | None = None
-) -> Tensor:
+def heun(denoise: Denoiser, x: Tensor, sigmas: Tensor, condition: Condition, on_step: OnStep | None = None) -> Tensor:
     """Heun's 2nd order method, deterministic (Karras et al. 2022, Algorithm 1).
 
     Costs 2 evaluations a step, 1 for a last step that ends at 0.
     """
     grid = sigmas.tolist()
-    for step, (sigma, following) in enumerate(zip(grid[:-1], grid[1:], strict=True)):
+    for step, (sigma, following) in enumerate(itertools.pairwise(grid)):
         slope = (x - denoise(x, _level(sigma, x), condition)) / sigma
         euler = x + (following - sigma) * slope
         if following > 0:
@@ -61,7 +60,7 @@ def dpmpp_2m(
     """
     grid = sigmas.tolist()
     previous: Tensor | None = None
-    for step, (sigma, following) in enumerate(zip(grid[:-1], grid[1:], strict=True)):
+    for step, (sigma, following) in enumerate(itertools.pairwise(grid)):
         denoised = denoise(x, _level(sigma, x), condition)
         estimate = denoised
         if previous is not None and following > 0:

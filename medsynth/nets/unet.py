@@ -47,9 +47,9 @@ class UNet(Recorded, nn.Module):
         levels = len(features)
         wanted = tuple(attention) if attention is not None else (False,) * levels
         if len(wanted) != levels:
-            raise MedsynthError("model.network: attention has one entry a level of features")
+            raise MedsynthError("model: attention has one entry a level of features")
         if any(width % norm_groups or width % head_channels for width in features):
-            raise MedsynthError("model.network: norm_groups and head_channels must divide every entry of features")
+            raise MedsynthError("model: norm_groups and head_channels must divide every entry of features")
         self.stride = 2 ** (levels - 1)
         self.vector, self.spatial = vector, spatial
         self.unet = DiffusionModelUNet(
@@ -74,7 +74,7 @@ class UNet(Recorded, nn.Module):
             sides = "x".join(map(str, x.shape[2:]))
             raise MedsynthError(
                 f"a latent of {sides} does not divide by {self.stride}, the network's stride: "
-                "change data.size or give model.network.features fewer levels"
+                "change data.size or give model.features fewer levels"
             )
         if self.spatial:
             if condition.spatial is None:

@@ -24,7 +24,7 @@ def power_decay(step: int, gamma: float) -> float:
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """average <- decay average + (1 - decay) model, parameters; buffers are copied."""
+    """Average <- decay average + (1 - decay) model, parameters; buffers are copied."""
     for mean, value in zip(average.parameters(), model.parameters(), strict=True):
         mean.lerp_(value.detach(), 1 - decay)
     for kept, value in zip(average.buffers(), model.buffers(), strict=True):

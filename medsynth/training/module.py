@@ -52,7 +52,9 @@ class Objective:
         if self.learning_rate <= 0 or self.sigma_std <= 0 or not 0 <= self.drop_condition <= 1 or self.clip <= 0:
             raise MedsynthError("objective: learning_rate, sigma_std and clip are above 0, drop_condition in 0..1")
         if not 0 < self.ema < 0.28 or self.validation_levels < 1 or self.label_weight <= 0:
-            raise MedsynthError("objective: ema is between 0 and 0.28, validation_levels at least 1, label_weight above 0")
+            raise MedsynthError(
+                "objective: ema is between 0 and 0.28, validation_levels at least 1, label_weight above 0"
+            )
 
 
 class DiffusionModule(lightning.LightningModule):
@@ -77,24 +79,22 @@ class DiffusionModule(lightning.LightningModule):
         self.objective = objective
         self.seed, self.batch_size, self.steps = seed, batch_size, steps
         self.gamma = power_gamma(objective.ema)
-        self.register_buffer("channel_weight", self._channel_weight(), persistent=False)
         self._sums = torch.zeros(2, dtype=torch.float64)
 
-    channel_weight: Tensor
-
-    def _channel_weight(self) -> Tensor:
+    def channel_weight(self) -> Tensor:
+        """(C',) weight of each latent channel, mean 1."""
         layout, std = self.model.layout, self.model.sigma_data
         weight = (std / std.max()) ** self.objective.band_power
-        is_label = torch.arange(len(std)) % layout.channels >= len(layout.images)
+        is_label = torch.arange(len(std), device=std.device) % layout.channels >= len(layout.images)
         weight = torch.where(is_label, weight * self.objective.label_weight, weight)
         return weight / weight.mean()
 
     def _losses(self, model: DiffusionModel, latent: Tensor, noise: Tensor, uniform: Tensor, vector: Tensor) -> Tensor:
-        sigma = model.sigma_data.max() * 2 * log_normal_sigma(uniform, self.objective.sigma_mean, self.objective.sigma_std)
-        condition = Condition(vector=vector if vector.shape[1] else None)
-        return denoising_loss(
-            model.denoise, latent, noise, sigma, condition, model.sigma_data, self.channel_weight
+        sigma = (
+            model.sigma_data.max() * 2 * log_normal_sigma(uniform, self.objective.sigma_mean, self.objective.sigma_std)
         )
+        condition = Condition(vector=vector if vector.shape[1] else None)
+        return denoising_loss(model.denoise, latent, noise, sigma, condition, model.sigma_data, self.channel_weight())
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """Mean loss of this process's share of the batch."""

@@ -59,7 +59,8 @@ class TrainingBar(Callback):
         if trainer.is_global_zero and not trainer.sanity_checking and self._plain:
             value = float(trainer.callback_metrics["validation/loss"])
             print(
-                f"step {trainer.global_step}/{self.steps}  loss {self._loss:.4f}  validation loss {value:.4f}", flush=True
+                f"step {trainer.global_step}/{self.steps}  loss {self._loss:.4f}  validation loss {value:.4f}",
+                flush=True,
             )
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:

@@ -1,9 +1,11 @@
 """Train a model on a folder of cases: the whole way from cases.jsonl to a run folder."""
 
+import logging
 import platform
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -106,9 +108,9 @@ def train(
     *,
     data: DataPlan,
     autoencoder: Identity | Haar,
-    network: Callable[..., UNet],
+    model: Callable[..., UNet],
     objective: Objective,
-    schedule: Schedule,
+    trainer: Schedule,
     seed: int = 0,
     workers: int = 0,
     device: str = "auto",
@@ -125,9 +127,9 @@ def train(
         out: RUN.
         data: what of the cases is learnt.
         autoencoder: between samples and latents.
-        network: makes the network from rank, channels and vector.
+        model: makes the network from rank, channels and vector.
         objective: what is minimised.
-        schedule: how long.
+        trainer: how long, and how often to look.
         seed: of everything random.
         workers: loading processes.
         device: "auto", "cpu" or "cuda".
@@ -144,7 +146,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     fitted = _fit(cases, data, cache or default_cache(), progress)
-    model = _model(fitted, data, autoencoder, network, seed)
+    diffusion = _model(fitted, data, autoencoder, model, seed)
     state = newest_whole(out / "checkpoints")
     with_margin = fitted.plan.with_margin(data.augmentation.shift)
     training_cases = (
@@ -155,7 +157,7 @@ def train(
     loaders = VolumeDataModule(
         fitted,
         training_cases,
-        model.conditioner,
+        diffusion.conditioner,
         data.augmentation,
         batch_size=data.batch_size,
         workers=workers,
@@ -163,31 +165,31 @@ def train(
         validation_most=data.validation_most,
     )
     if state is None:
-        _fit_latents(model, fitted, progress)
+        _fit_latents(diffusion, fitted, progress)
         if init_from is not None:
-            initialise_from(model.network, load_run(init_from).model.network.state_dict())
+            initialise_from(diffusion.network, load_run(init_from).model.network.state_dict())
     accelerator, bits = _hardware(device, precision)
     facts = {
         "seed": seed,
-        "schedule": asdict(schedule),
+        "schedule": asdict(trainer),
         "objective": asdict(objective),
         "batch_size": data.batch_size,
         "augmentation": data.augmentation.to_json(),
         "init_from": None if init_from is None else load_run(init_from).checkpoint,
         "environment": _environment(accelerator, bits, workers),
     }
-    module = DiffusionModule(model, objective, seed=seed, batch_size=data.batch_size, steps=schedule.steps)
-    save_run(out, model, _info(fitted, facts))
+    module = DiffusionModule(diffusion, objective, seed=seed, batch_size=data.batch_size, steps=trainer.steps)
+    save_run(out, diffusion, _info(fitted, facts))
     fitted.preparation.write(out)
-    keeper = Keeper(out, schedule.checkpoint_every)
+    keeper = Keeper(out, trainer.checkpoint_every)
     begin = 0 if state is None else int(state.stem.split("-")[1])
-    if begin < schedule.steps:
-        callbacks = [TrainingBar(schedule.steps, progress), keeper]
-        callbacks.append(Previews(out, schedule.preview_count, schedule.preview_every))
-        _run_trainer(out, module, loaders, callbacks, schedule, objective, accelerator, bits, begin, state)
+    if begin < trainer.steps:
+        callbacks = [TrainingBar(trainer.steps, progress), keeper]
+        callbacks.append(Previews(out, trainer.preview_count, trainer.preview_every))
+        _run_trainer(out, module, loaders, callbacks, trainer, objective, accelerator, bits, begin, state)
     best = load_run(out).facts
     return TrainReport(
-        schedule.steps, float(best["validation_loss"]), int(best["step"]), time.monotonic() - started, begin
+        trainer.steps, float(best["validation_loss"]), int(best["step"]), time.monotonic() - started, begin
     )
 
 
@@ -204,12 +206,7 @@ def _run_trainer(
     state: Path | None,
 ) -> None:
     version = f"from-{begin:08d}"
-    with warnings.catch_warnings():
-        # Workers are the user's choice; loggers' folders are ours; sharing a step over validations is meant.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*Experiment logs directory.*")
-        warnings.filterwarnings("ignore", ".*dataloader is not resumable.*|.*not resumable.*")
-        warnings.filterwarnings("ignore", ".*LeafSpec.*")
+    with _quiet():
         trainer = lightning.Trainer(
             accelerator=accelerator,
             devices=1,
@@ -233,6 +230,29 @@ def _run_trainer(
             use_distributed_sampler=False,
         )
         trainer.fit(module, datamodule=loaders, ckpt_path=None if state is None else str(state))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what Lightning says of choices that were made on purpose."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        for said in (
+            "does not have many workers",
+            "Experiment logs directory",
+            "not resumable",
+            "in eval mode",
+            "LeafSpec",
+        ):
+            warnings.filterwarnings("ignore", f".*{said}.*")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def _fit(cases: Path, data: DataPlan, cache: Path, progress: bool) -> FittedData:
@@ -260,9 +280,13 @@ def _model(
     training = [record for record in fitted.records if fitted.splits[record.patient] == "train"]
     classes = {}
     for name in data.conditions:
-        values = sorted({str(record.attributes[name]) for record in training if record.attributes.get(name) is not None})
+        values = sorted(
+            {str(record.attributes[name]) for record in training if record.attributes.get(name) is not None}
+        )
         if not values:
-            raise MedsynthError(f"no training case has the attribute {name}: set data.conditions to what the cases have")
+            raise MedsynthError(
+                f"no training case has the attribute {name}: set data.conditions to what the cases have"
+            )
         classes[name] = values
     conditioner = ClassConditioner(classes)
     layout = fitted.preparation.layout
@@ -314,10 +338,12 @@ def _info(fitted: FittedData, facts: Mapping[str, Any]) -> RunInfo:
 def _hardware(device: str, precision: str) -> tuple[str, str]:
     """Accelerator and "bf16" or "fp32"."""
     if device not in ("auto", "cpu", "cuda") or precision not in ("auto", "bf16", "fp32"):
-        raise MedsynthError("trainer: device is auto, cpu or cuda; precision is auto, bf16 or fp32")
+        raise MedsynthError("device is auto, cpu or cuda; precision is auto, bf16 or fp32")
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
-        raise MedsynthError("trainer.device=cuda, but torch sees no GPU; set device=cpu or install a CUDA build of torch")
+        raise MedsynthError(
+            "device=cuda, but torch sees no GPU; set device=cpu or install a CUDA build of torch"
+        )
     accelerator = "gpu" if cuda and device != "cpu" else "cpu"
     if precision == "auto":
         able = torch.cuda.is_bf16_supported() if accelerator == "gpu" else torch.cpu._is_avx512_bf16_supported()

@@ -1,0 +1,198 @@
+"""Training: resumed in the same bits, from any worker count; damaged states; fine-tuning."""
+
+import json
+from functools import partial
+
+import pytest
+import torch
+
+from medsynth.data.augmentation import Augmentation
+from medsynth.data.resampling import Intensity, Resampling
+from medsynth.data.split import SplitPlan
+from medsynth.errors import MedsynthError, RunError
+from medsynth.models.run import load_run
+from medsynth.models.sealed import read_sealed
+from medsynth.nets.autoencoders import Haar
+from medsynth.nets.unet import UNet
+from medsynth.training.module import Objective
+from medsynth.training.run import DataPlan, Schedule, train
+
+NETWORK = partial(UNet, features=(8, 8), head_channels=8, norm_groups=4)
+DATA = DataPlan(
+    images={"image": Intensity(kind="window", low=-50, high=250)},
+    label="label",
+    resampling=Resampling(orientation=None, spacing=None, size=(8, 8, 8)),
+    split=SplitPlan(validation=0.2, test=0.2),
+    conditions=("class",),
+    augmentation=Augmentation(shift=1, rotate=5, scale=0.1),
+    batch_size=2,
+)
+
+
+def run(cases, out, steps=6, data=DATA, **settings):
+    schedule = Schedule(steps=steps, validate_every=2, checkpoint_every=2, preview_every=6, preview_count=1)
+    settings = {"seed": 0, "precision": "fp32", "threads": 1, "progress": False, **settings}
+    return train(
+        cases,
+        out,
+        data=data,
+        autoencoder=Haar(),
+        model=settings.pop("model", NETWORK),
+        objective=Objective(warmup=2),
+        trainer=schedule,
+        cache=cases.parent / "cache",
+        **settings,
+    )
+
+
+def weights(out, name="last"):
+    return read_sealed(out / "weights" / f"{name}.ckpt").content["model"]
+
+
+@pytest.fixture(scope="module")
+def cases(make_cases, tmp_path_factory):
+    return make_cases(tmp_path_factory.mktemp("training") / "cases")
+
+
+@pytest.fixture(scope="module")
+def whole(cases):
+    out = cases.parent / "whole"
+    run(cases, out)
+    return out
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resumed_training_ends_in_the_same_bits(cases, whole, tmp_path, workers, monkeypatch):
+    # A training that dies right after a step that no state holds.
+    from medsynth.training import module
+
+    original = module.DiffusionModule.optimizer_step
+
+    def dying(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        if self.global_step == 5:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.DiffusionModule, "optimizer_step", dying)
+        with pytest.raises(KilledError):
+            run(cases, tmp_path / "run", workers=workers)
+    report = run(cases, tmp_path / "run", workers=workers)
+    assert report.resumed_from == 4
+    for name in ("last", "best"):
+        expected, got = weights(whole, name), weights(tmp_path / "run", name)
+        assert all(torch.equal(expected[key], got[key]) for key in expected), name
+    states = [
+        read_sealed(folder / "checkpoints" / "step-00000006.ckpt").content for folder in (whole, tmp_path / "run")
+    ]
+    assert all(
+        torch.equal(states[0]["state_dict"][key], states[1]["state_dict"][key]) for key in states[0]["state_dict"]
+    )
+    moments = [state["optimizer_states"][0]["state"] for state in states]
+    assert all(torch.equal(moments[0][i]["exp_avg_sq"], moments[1][i]["exp_avg_sq"]) for i in moments[0])
+
+
+def test_another_seed_gives_other_weights(cases, whole, tmp_path):
+    run(cases, tmp_path / "run", seed=1)
+    assert not all(
+        torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(tmp_path / "run").values(), strict=True)
+    )
+
+
+def test_finished_training_is_left_alone(cases, whole):
+    before = (whole / "weights" / "last.ckpt").stat().st_mtime_ns
+    assert run(cases, whole).resumed_from == 6
+    assert (whole / "weights" / "last.ckpt").stat().st_mtime_ns == before
+
+
+def test_newest_whole_state_is_resumed(cases, tmp_path):
+    out = tmp_path / "run"
+    run(cases, out)
+    newest = out / "checkpoints" / "step-00000006.ckpt"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    assert run(cases, out).resumed_from == 4
+    for state in (out / "checkpoints").glob("*.ckpt"):
+        state.write_bytes(state.read_bytes()[:200])
+    with pytest.raises(RunError, match="cut short or altered"):
+        run(cases, out)
+
+
+def test_run_names_no_patient_and_no_path(cases, whole):
+    keys = [json.loads(line) for line in (cases / "cases.jsonl").read_text().splitlines()]
+    secrets = {record["patient"] for record in keys} | {record["id"] for record in keys} | {str(cases)}
+    for path in whole.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not [secret for secret in secrets if secret.encode() in content], path
+
+
+def test_run_says_where_it_comes_from(whole):
+    info = load_run(whole).info
+    assert info.identity == "trusted"
+    assert info.overrides == ("identity=trust",)
+    assert info.patients == {"train": 4, "validation": 1, "test": 1}
+    assert info.training["environment"]["threads"] == 1
+
+
+def test_loss_falls(cases, tmp_path):
+    run(cases, tmp_path / "run", steps=60)
+    rows = next((tmp_path / "run" / "logs").rglob("metrics.csv")).read_text().splitlines()
+    column = rows[0].split(",").index("validation/loss")
+    losses = [float(row.split(",")[column]) for row in rows[1:] if row.split(",")[column]]
+    assert losses[-1] < 0.95 * losses[0]
+
+
+def test_best_weights_are_those_of_the_lowest_loss(cases, tmp_path):
+    report = run(cases, tmp_path / "run", steps=12)
+    assert load_run(tmp_path / "run").facts["step"] == report.best_step
+    assert load_run(tmp_path / "run").facts["validation_loss"] == report.best_loss
+
+
+def test_init_from_starts_from_that_runs_weights(cases, whole, tmp_path):
+    from dataclasses import replace
+
+    run(cases, tmp_path / "tuned", data=replace(DATA, conditions=()), steps=2, seed=5, init_from=whole)
+    run(cases, tmp_path / "fresh", data=replace(DATA, conditions=()), steps=2, seed=5)
+    names = [name for name in weights(whole) if name.endswith("weight") and "class_embedding" not in name]
+    moved = {
+        out: sum((weights(tmp_path / out)[name] - weights(whole)[name]).abs().sum().item() for name in names)
+        for out in ("tuned", "fresh")
+    }
+    assert moved["tuned"] < 0.5 * moved["fresh"]
+    with pytest.raises(RunError, match="less than half"):
+        run(cases, tmp_path / "other", model=partial(NETWORK, features=(16, 16)), steps=2, init_from=whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": "other"}, "no channel other"),
+        ({"conditions": ("age",)}, "no training case has the attribute age"),
+        ({"resampling": Resampling(orientation=None, spacing=None, size=(6, 8, 8))}, "multiple of 4"),
+        ({"resampling": Resampling(orientation=None, spacing=None, size=(8, 8))}, "3 axes"),
+    ],
+)
+def test_plans_that_do_not_fit(cases, tmp_path, change, message):
+    from dataclasses import replace
+
+    with pytest.raises(MedsynthError, match=message):
+        run(cases, tmp_path / "run", data=replace(DATA, **change))
+
+
+def test_too_few_patients(make_cases, tmp_path):
+    cases = make_cases(tmp_path / "cases", patients=2)
+    with pytest.raises(MedsynthError, match="2 patient"):
+        run(cases, tmp_path / "run")
+
+
+def test_changed_scan_is_noticed(make_cases, tmp_path):
+    cases = make_cases(tmp_path / "cases")
+    victim = next((cases / "volumes").glob("*_image.nii.gz"))
+    other = sorted((cases / "volumes").glob("*_image.nii.gz"))[-1]
+    victim.write_bytes(other.read_bytes())
+    with pytest.raises(MedsynthError, match="changed since ingest"):
+        run(cases, tmp_path / "run")
