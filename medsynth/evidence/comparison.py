@@ -238,10 +238,10 @@ class _Alike:
     def __init__(self, pool: ImageSet, here: Split, frame: Frame) -> None:
         self._range = (frame.features.low, frame.features.high)
         self._reference = self._of(pool.take(here.second))
-        self._mixed = pool.take(np.concatenate([here.first[:MOST_IN_PAIRS], here.second[:MOST_IN_PAIRS]]))
+        self._mixed = pool.take(np.concatenate([_few(here.first), _few(here.second)]))
 
     def _of(self, images: ImageSet) -> Diversity:
-        few = images.take(np.arange(min(MOST_IN_PAIRS, len(images.images))))
+        few = images.take(_few(np.arange(len(images.images))))
         return diversity(pairwise_ms_ssim(few.images, *self._range), few.owners.tolist())
 
     def judge(self, images: ImageSet) -> Outcome:
@@ -256,3 +256,9 @@ class _Alike:
             halves = [diversity(matrix[np.ix_(half, half)], owners[half].tolist()) for half in (first, ~first)]
             passed.append(bool(DiversityCheck()(*halves).passed))
         return float(np.mean(passed))
+
+
+def _few(rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """At most MOST_IN_PAIRS of the rows, evenly spaced: images may come class by class."""
+    kept: NDArray[np.intp] = rows[np.linspace(0, len(rows) - 1, min(MOST_IN_PAIRS, len(rows))).round().astype(int)]
+    return kept

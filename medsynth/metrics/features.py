@@ -25,6 +25,9 @@ QUANTILES = (0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99)
 LOWRES_SIDE = 8
 LEVELS = 3
 MOST_FEATURES = 64
+IMAGES_PER_AXIS = 8
+"""Training images for each principal axis. With 4, fresh real images look foreign to axes fitted on the others: the
+95% bar of real against real was passed by 75 to 88% of fresh draws; with 8, by 92 to 95%."""
 _FLOOR = 1e-7  # of the squared intensity range: about the rounding of a stored image
 _RIDGE = 0.05  # added to the variance along each axis: rare directions do not rule the distance
 _LEAST_ENERGY = 0.02  # smallest standard deviation of a log10 energy that is divided by
@@ -85,7 +88,7 @@ def fit_features(images: NDArray[np.floating], *, components: int = 16) -> Featu
 
     Args:
         images: (N, *spatial), real training images on one grid, finite, in any units.
-        components: principal components of the low-resolution image, at most N // 4 of them.
+        components: principal components of the low-resolution image, at most N // 8 of them.
 
     Raises:
         MedsynthError: fewer than 8 images, or all voxels alike.
@@ -95,7 +98,7 @@ def fit_features(images: NDArray[np.floating], *, components: int = 16) -> Featu
     low, high = intensity_range(images)
     small = np.stack([_lowres(_scaled(image, low, high)) for image in images])
     mean = small.mean(axis=0)
-    kept = max(1, min(components, len(images) // 4))
+    kept = max(1, min(components, len(images) // IMAGES_PER_AXIS))
     _, values, axes = np.linalg.svd(small - mean, full_matrices=False)
     spread = np.maximum(values[:kept] / np.sqrt(len(images) - 1), 1e-6)
     lowres_axes = axes[:kept].T / spread
@@ -181,7 +184,7 @@ def _whitening(raw: Array, lowres: int) -> Array:
     least[:lowres], least[-len(QUANTILES) :] = 1e-6, _LEAST_QUANTILE
     scale = np.maximum(raw.std(axis=0), least)
     _, values, axes = np.linalg.svd((raw - raw.mean(axis=0)) / scale, full_matrices=False)
-    kept = max(1, min(MOST_FEATURES, len(raw) // 4, len(values)))
+    kept = max(1, min(MOST_FEATURES, len(raw) // IMAGES_PER_AXIS, len(values)))
     variance = values[:kept] ** 2 / (len(raw) - 1)
     projection: Array = axes[:kept].T / np.sqrt(variance + _RIDGE) / scale[:, None]
     return projection

@@ -22,9 +22,10 @@ def radial_log_spectrum(
     """Log power spectrum of each image, averaged over rings (shells) of equal physical frequency.
 
     The image loses its mean, is multiplied with a Hann window (else its borders look like fine
-    structure; with it the loss of the mean reaches into the two lowest rings), and |FFT|^2 is divided by the window's energy: white noise of variance v has power
-    v at every frequency, whatever the shape (Parseval). Rings are as wide as the coarsest step of
-    the frequency grid and end at the smallest Nyquist frequency of the axes.
+    structure; with it the loss of the mean reaches into the two lowest rings), and |FFT|^2 is divided
+    by the window's energy: white noise of variance v has power v at every frequency, whatever the
+    shape (Parseval). Rings are as wide as the coarsest step of the frequency grid and end at the
+    smallest Nyquist frequency of the axes.
 
     Args:
         images: (N, *spatial), any units u.
