@@ -59,5 +59,13 @@ def test_refuses_what_fixes_nothing(images):
         fit_features(np.ones((8, 4, 4)))
 
 
+def test_fresh_images_are_no_strangers_to_axes_fitted_on_others():
+    """The overfit of the axes stays small: fresh white-noise images spread as the training images do."""
+    rng = np.random.default_rng(4)
+    ours, fresh = (rng.normal(size=(96, 16, 16)).cumsum(1).cumsum(2) for _ in range(2))
+    space = fit_features(ours)
+    assert 0.8 < space(fresh).std() / space(ours).std() < 1.2
+
+
 def test_median_distance_of_a_line():
     assert median_distance(np.array([[0.0], [1.0], [3.0]])) == pytest.approx(2.0)

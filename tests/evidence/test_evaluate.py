@@ -1,0 +1,183 @@
+"""From folders to the two files, and every bad input with one clear line."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from medsynth.errors import MedsynthError
+from medsynth.evidence.evaluate import evaluate
+from medsynth.metrics import controls as bad
+from medsynth.metrics.controls import ImageSet
+
+
+@pytest.fixture(scope="module")
+def cases(folders, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cases")
+    return folder, folders.write_cases(folder, *folders.blobs(110, seed=0))
+
+
+@pytest.fixture(scope="module")
+def good(folders, cases, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("good")
+    samples = folder / "samples"
+    folders.write_samples(samples, *folders.blobs(30, seed=99), cases[1], overrides=("identity=trust",))
+    return samples, evaluate(samples, cases[0], folder / "out", permutations=199, splits=100, progress=False)
+
+
+def missed(evaluation) -> set[str]:
+    return {line["check"] for line in evaluation.lines() if line["verdict"] == "missed"}
+
+
+def test_draws_of_the_same_distribution_are_met(good):
+    evaluation = good[1]
+    verdicts = [line["verdict"] for line in evaluation.lines()]
+    assert len(verdicts) == 4 + 2 * 5
+    assert verdicts.count("missed") <= 1  # one in twenty by design
+    mmd = evaluation.lines()[0]
+    assert mmd["verdict"] == "met"
+    assert mmd["detail"]["p"] > 0.01
+    assert mmd["detail"]["interval"][0] <= mmd["value"] <= mmd["detail"]["interval"][1]
+
+
+def test_every_bad_case_is_rejected_by_a_named_metric(good):
+    (group,) = good[1].content["groups"]
+    rejected = {control["name"]: control["rejected_by"] for control in group["channels"][0]["controls"]}
+    assert len(rejected) == 9
+    assert all(rejected.values()), rejected
+    assert any(name.startswith("contrast") for name in rejected[bad.SHUFFLED])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (bad.BLUR, "power spectrum"),
+        (bad.REPEATED, "MS-SSIM diversity"),
+        (bad.GROWN, "volume, mean"),
+        (bad.LOST, "presence"),
+    ],
+)
+def test_bad_samples_are_missed(name, expected, folders, cases, tmp_path):
+    images, labels = folders.blobs(30, seed=5)
+    made = bad.controls(
+        ImageSet(images, labels, np.arange(30).astype(str)), (1, 1, 1), (0, 255), np.random.default_rng(0)
+    )[name]
+    folders.write_samples(tmp_path / "s", made.images, made.labels, cases[1])
+    found = evaluate(tmp_path / "s", cases[0], tmp_path / "out", permutations=19, splits=60, progress=False)
+    assert found.verdict == "missed"
+    assert expected in missed(found)
+
+
+def test_the_same_seed_gives_the_same_bytes(good, cases, tmp_path):
+    samples, first = good
+    second = evaluate(samples, cases[0], tmp_path, permutations=199, splits=100, progress=False)
+    assert second.json.read_bytes() == first.json.read_bytes()
+    assert second.page.read_bytes() == first.page.read_bytes()
+
+
+def test_json_says_what_was_compared_and_names_nobody(good):
+    text = good[1].json.read_text()
+    content = json.loads(text)
+    assert content["schema"] == "medsynth.evaluation/1"
+    assert content["inputs"]["overrides"] == ["identity=trust"]
+    group = content["groups"][0]
+    assert group["reference"] == "training and held-out"
+    assert (group["samples_used"], group["reference_images"]) == (30, 80)
+    assert re.fullmatch("[0-9a-f]{64}", group["channels"][0]["features"]["sha256"])
+    assert not re.search(r"patient\d|case\d|sample\d|/tmp", text)
+
+
+class _Links(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.sources, self.tags = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for key, value in attrs if key in ("src", "href")]
+
+
+def test_page_is_self_contained_fits_a_phone_and_leads_with_verdicts(good):
+    page = good[1].page.read_text()
+    links = _Links()
+    links.feed(page)
+    assert links.sources
+    assert all(source.startswith("data:image/png;base64,") for source in links.sources)
+    assert "script" not in links.tags
+    assert 'name="viewport"' in page
+    assert page.index('class="verdicts"') < page.index("<img")
+    for words in ("identity=trust", bad.BLUR, "real scans", "30 samples are few", "haar_energy_lowres_v1"):
+        assert words in page
+    assert not re.search(r"patient\d|case\d{4}|/tmp", page)
+
+
+def test_what_comes_from_files_is_escaped(folders, cases, tmp_path):
+    folders.write_samples(tmp_path / "s", *folders.blobs(16, seed=3), cases[1], overrides=("<script>x</script>",))
+    found = evaluate(tmp_path / "s", cases[0], tmp_path / "o", permutations=9, splits=20, progress=False)
+    assert "<script>" not in found.page.read_text()
+
+
+def test_classes_are_judged_each_and_together_and_presumed_patients_are_said(folders, tmp_path):
+    bright, dark = folders.blobs(60, 1, (24, 24))[0], 255 - folders.blobs(60, 2, (24, 24))[0]
+    classes = ["b"] * 60 + ["d"] * 60
+    preparation = folders.write_cases(
+        tmp_path / "c", np.concatenate([bright, dark]), None, classes=classes, source="presumed"
+    )
+    fresh = np.concatenate([folders.blobs(24, 14, (24, 24))[0], 255 - folders.blobs(24, 15, (24, 24))[0]])
+
+    def judge(name, asked):
+        folders.write_samples(tmp_path / name, fresh, None, preparation, classes=asked)
+        return evaluate(
+            tmp_path / name, tmp_path / "c", tmp_path / f"{name}_out", permutations=19, splits=60, progress=False
+        )
+
+    right = judge("right", ["b"] * 24 + ["d"] * 24)
+    assert [group["name"] for group in right.content["groups"]] == ["b", "d", "all"]
+    by_group = {line["group"]: line for line in right.lines() if line["check"] == "MMD"}
+    assert {line["verdict"] for line in by_group.values()} == {"met"}
+    assert any("presumed" in note for note in right.content["notes"])
+    controls = right.content["groups"][0]["channels"][0]["controls"]
+    assert {c["name"]: c["rejected_by"] for c in controls}["shuffled classes"]
+    wrong = judge("wrong", ["b", "d"] * 24)
+    assert {line["verdict"] for line in wrong.lines() if line["check"] == "MMD" and line["group"] != "all"} == {
+        "missed"
+    }
+
+
+def test_too_few_are_not_measurable_and_say_so(folders, cases, tmp_path):
+    folders.write_samples(tmp_path / "s", *folders.blobs(5, seed=3), cases[1])
+    found = evaluate(tmp_path / "s", cases[0], tmp_path / "o", permutations=9, splits=20, progress=False)
+    assert found.verdict == "not measurable"
+    assert "not measurable at this size: 5 samples" in found.page.read_text()
+
+
+def test_more_samples_than_reals_use_the_largest_equal_size(folders, cases, tmp_path):
+    folders.write_samples(tmp_path / "s", *folders.blobs(70, seed=3), cases[1])
+    found = evaluate(tmp_path / "s", cases[0], tmp_path / "o", permutations=9, splits=40, progress=False)
+    (group,) = found.content["groups"]
+    assert (group["samples"], group["samples_used"], group["reference_images"]) == (70, 55, 55)
+    assert any("first of the 70" in note for note in found.content["notes"])
+
+
+def test_bad_folders_get_one_line(folders, cases, tmp_path):
+    samples = tmp_path / "s"
+    folders.write_samples(samples, *folders.blobs(10, seed=3), cases[1])
+
+    def refused(match):
+        with pytest.raises(MedsynthError, match=match) as caught:
+            evaluate(samples, cases[0], tmp_path / "o", permutations=9, splits=20, progress=False)
+        assert "\n" not in str(caught.value)
+
+    victim = samples / "mr" / "0003.nii.gz"
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:-9])
+    refused("changed since")
+    victim.unlink()
+    refused("missing")
+    (samples / "samples.jsonl").unlink()
+    refused("holds no samples.jsonl")
+    with pytest.raises(MedsynthError, match="at least 20 splits"):
+        evaluate(samples, cases[0], tmp_path / "o", splits=3)
+    assert not (tmp_path / "o").exists()
