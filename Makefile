@@ -1,7 +1,6 @@
 # make setup   what the rest needs, once        make demo   the main job, on made-up patients
 # make test    the tests                        make lint   style, types, the import contract
 # make wheel   the wheel, in dist/
-# No GPU, and no wish for 3 GB of GPU libraries: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make setup
 
 PYTHON ?= python3
 # Small tensors gain nothing from many threads.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
 from medsynth.errors import MedsynthError
 from medsynth.files import sha256_json, write_text
@@ -110,9 +110,9 @@ class CaseRecord:
         return {**_plain(self), "sha256": self.sha256}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: Mapping[str, Any]) -> "CaseRecord":
         """Read back; unknown or missing fields and a wrong content hash are refused."""
-        return _read(cls, content)
+        return _read(CaseRecord, content)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,9 +175,9 @@ class SampleRecord:
         return {**_plain(self), "sha256": self.sha256}
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
+    def from_json(cls, content: Mapping[str, Any]) -> "SampleRecord":
         """Read back; unknown or missing fields and a wrong content hash are refused."""
-        return _read(cls, content)
+        return _read(SampleRecord, content)
 
 
 Record = CaseRecord | SampleRecord

@@ -138,11 +138,14 @@ class PreparedCases:
 
 
 class Sample(NamedTuple):
-    """One item of a batch: x (C, *spatial), condition vector (V,), its number n."""
+    """One item, or a batch of them with an axis B in front.
+
+    x: (C, *spatial) in model units; vector: (V,) condition; number: () int64, its n.
+    """
 
     x: Tensor
     vector: Tensor
-    number: int
+    number: Tensor
 
 
 class TrainingSamples(Dataset[Sample]):
@@ -179,7 +182,7 @@ class TrainingSamples(Dataset[Sample]):
         generator = np.random.default_rng([self.seed, 2, number])
         labels = len(self.cases.plan.label_values)
         augmented = self.augmentation(self.cases[case]["x"][part], labels, generator)
-        return Sample(augmented.x, torch.cat([self.vectors[case], augmented.parameters]), number)
+        return Sample(augmented.x, torch.cat([self.vectors[case], augmented.parameters]), torch.tensor(number))
 
 
 class ValidationSamples(Dataset[Sample]):
@@ -208,7 +211,7 @@ class ValidationSamples(Dataset[Sample]):
 
     def __getitem__(self, number: int) -> Sample:
         case, part = self.places[number]
-        return Sample(self.cases[case]["x"][part], torch.cat([self.vectors[case], self.silence]), number)
+        return Sample(self.cases[case]["x"][part], torch.cat([self.vectors[case], self.silence]), torch.tensor(number))
 
 
 class StepBatches(Sampler[list[int]]):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from medsynth.data.dataset import CasePlan, PreparedCases
-from medsynth.data.preparation import Preparation, cases_digest
+from medsynth.data.preparation import Preparation, cases_digest, with_channels
 from medsynth.data.resampling import Intensity, Resampling
 from medsynth.data.split import SplitPlan, split_patients
 from medsynth.errors import MedsynthError
@@ -67,21 +67,22 @@ def fit_preparation(
     """
     records = read_records(folder / CASES_FILE, CaseRecord)
     splits = split_patients(records, split)
-    for record in records:
-        missing = [name for name in (*images, *([label] if label else [])) if name not in record.channels]
-        if missing:
-            raise MedsynthError(
-                f"case {record.id} has no channel {missing[0]}; it has {', '.join(record.channels)}: "
-                "set data.images and data.label"
-            )
-    names = _label_names(records) if label else {}
+    images = _resolve_names(images, records)
+    usable = with_channels(records, [*images, *([label] if label else [])])
+    if not usable:
+        raise MedsynthError(
+            f"no case has the channels {', '.join([*images, *([label] if label else [])])}{_offer(records)}"
+        )
+    names = _label_names(usable) if label else {}
     plan = CasePlan(intensity=images, label=label, label_values=tuple(names), resampling=resampling)
     cases: dict[Split, PreparedCases] = {}
     slices: dict[Split, list[int]] = {}
     ranges: list[Tensor] = []
     places: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
     for part in ("train", "validation"):
-        chosen = [record for record in records if splits[record.patient] == part]
+        chosen = [record for record in usable if splits[record.patient] == part]
+        if not chosen:
+            raise MedsynthError(f"no {part} patient has the channels {', '.join(images)}; set data.split.seed")
         cases[part] = PreparedCases(folder, chosen, plan, cache)
         slices[part] = []
         done = each(f"preparing {part} cases", len(chosen))
@@ -96,11 +97,11 @@ def fit_preparation(
     channels = tuple(
         ImageChannel(
             name=name,
-            units=records[0].channels[name].units,
+            units=usable[0].channels[name].units,
             low=float(low),
             high=float(high),
-            modality=records[0].channels[name].modality,
-            integer=records[0].channels[name].units in ("HU", "grey"),
+            modality=usable[0].channels[name].modality,
+            integer=usable[0].channels[name].units in ("HU", "grey"),
         )
         for name, (low, high) in zip(images, middle.tolist(), strict=True)
     )
@@ -117,7 +118,23 @@ def fit_preparation(
         cases_sha256=cases_digest(records),
         conditions=tuple(conditions),
     )
-    return FittedData(records, splits, preparation, plan, cases, slices)
+    return FittedData(usable, splits, preparation, plan, cases, slices)
+
+
+def _resolve_names(images: Mapping[str, Intensity], records: Sequence[CaseRecord]) -> dict[str, Intensity]:
+    """The name image stands for the only image channel where no channel has that name."""
+    there = {name for record in records for name, channel in record.channels.items() if channel.kind == "image"}
+    if list(images) == ["image"] and "image" not in there and len(there) == 1:
+        return {there.pop(): images["image"]}
+    return dict(images)
+
+
+def _offer(records: Sequence[CaseRecord]) -> str:
+    there = sorted({name for record in records for name in record.channels})
+    return (
+        f"; they have {', '.join(there)}: set data.label and data.images, for instance "
+        f"data.images='[{{name: {there[0]}, kind: window, low: -1000, high: 1000}}]'"
+    )
 
 
 def _label_names(records: Sequence[CaseRecord]) -> dict[int, str]:

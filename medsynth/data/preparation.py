@@ -144,6 +144,11 @@ class Preparation:
             yield cut, None if label is None else slices.cut(label, position)
 
 
+def with_channels(records: Sequence[CaseRecord], names: Sequence[str]) -> list[CaseRecord]:
+    """The records that have every channel of `names`; others (an MR beside CTs, say) are left aside."""
+    return [record for record in records if all(name in record.channels for name in names)]
+
+
 def load_prepared(folder: Path, preparation: Preparation, splits: Sequence[Split] = SPLITS) -> list[PreparedCase]:
     """Real cases of `folder` in the form of samples.
 
@@ -162,7 +167,8 @@ def load_prepared(folder: Path, preparation: Preparation, splits: Sequence[Split
     split = split_patients(records, preparation.split)
     label = preparation.layout.label.name if preparation.layout.label else None
     prepared: list[PreparedCase] = []
-    for record in records:
+    wanted = [*preparation.intensity, *([label] if label else [])]
+    for record in with_channels(records, wanted):
         if split[record.patient] in splits:
             arrays = read_case(folder, record, preparation.intensity, label, preparation.resampling)
             parts = preparation.samples_in(arrays)

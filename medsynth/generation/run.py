@@ -2,13 +2,23 @@
 
 import itertools
 import json
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from medsynth.data.contact_sheet import contact_sheet
 from medsynth.data.nifti import read_nifti, write_nifti
@@ -18,7 +28,7 @@ from medsynth.files import inside, sha256_file, write_json
 from medsynth.models.layout import Decoded
 from medsynth.models.model import SamplingPlan
 from medsynth.models.run import Run, load_run
-from medsynth.records import SAMPLES_FILE, Attribute, Channel, SampleRecord, write_records
+from medsynth.records import SAMPLES_FILE, Attribute, Channel, SampleRecord, read_records, write_records
 
 _PARTS = ".parts"
 
@@ -65,8 +75,6 @@ def generate(
     Raises:
         MedsynthError: a damaged run, a condition the model does not know, a full disk.
     """
-    import torch
-
     started = time.monotonic()
     if count < 1 or batch_size < 1:
         raise MedsynthError("count and batch_size are at least 1")
@@ -93,9 +101,7 @@ def generate(
     records = [finished[index] for index in range(count)]
     write_records(out / SAMPLES_FILE, records)
     _sheet(out, records, loaded)
-    for part in (out / _PARTS).glob("*.json"):
-        part.unlink()
-    (out / _PARTS).rmdir()
+    shutil.rmtree(out / _PARTS, ignore_errors=True)
     return GenerateReport(count, len(todo), time.monotonic() - started)
 
 
@@ -150,8 +156,6 @@ def _write(
 
 def _finished(out: Path, count: int) -> dict[int, SampleRecord]:
     """Samples that an earlier call of the same plan wrote whole."""
-    from medsynth.records import read_records
-
     found: dict[int, SampleRecord] = {}
     candidates = []
     if (out / SAMPLES_FILE).exists():
@@ -200,5 +204,5 @@ def _bar(show: bool) -> Progress:
     )
 
 
-def _advance(bar: Progress, task: object, samples: int) -> Callable[[int], None]:
-    return lambda step: bar.advance(task, samples)  # type: ignore[arg-type]
+def _advance(bar: Progress, task: TaskID, samples: int) -> Callable[[int], None]:
+    return lambda _step: bar.advance(task, samples)

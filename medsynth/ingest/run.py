@@ -1,5 +1,6 @@
 """From a source of scans to a folder of cases: cases.jsonl, volumes/, refused.jsonl."""
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -44,6 +45,7 @@ def ingest(
     licence: str | None = None,
     patient_pattern: str | None = None,
     modality: str | None = None,
+    labels: Mapping[str, str] | None = None,
     progress: bool = True,
 ) -> IngestReport:
     """Find the scans in `source`, check them, write them as cases into `out`.
@@ -65,6 +67,7 @@ def ingest(
             `source`, is its patient.
         modality: DICOM code ("CT", "MR") of NIfTI images in the channel "image", which do not
             say it themselves; with CT they count as HU.
+        labels: name of each value of the label maps, {"1": "liver"}, where the source names none.
         progress: print what was found, a progress bar and the summary.
 
     Raises:
@@ -77,7 +80,12 @@ def ingest(
     console = Console(quiet=not progress)
     found = find_cases(source, layout=layout, patient_pattern=patient_pattern, modality=modality, workers=workers)
     console.print(f"found {found.text}", markup=False, soft_wrap=True)
-    settings = [source.resolve().as_posix(), layout, patient_pattern, modality, licence, identity]
+    names = _named(labels)
+    if names:
+        cases = [dataclasses.replace(plan, labels=plan.labels or names) for plan in found.cases]
+        found = found._replace(cases=cases)
+    settings: list[object] = [source.resolve().as_posix(), layout, patient_pattern, modality, licence, identity]
+    settings += [sorted(names.items())] if names else []
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         journal = Journal(out, pseudonymiser.digest("settings", json.dumps(settings)))
@@ -92,6 +100,16 @@ def ingest(
     report = _report(found, settled, resumed, sources)
     report.print(console)
     return report
+
+
+def _named(labels: Mapping[str, str] | None) -> dict[int, str]:
+    try:
+        names = {int(value): str(name) for value, name in (labels or {}).items()}
+    except ValueError:
+        names = {0: ""}
+    if any(value < 1 or not name for value, name in names.items()):
+        raise UsageError("labels gives a name to whole numbers above 0: labels={1: liver, 2: spleen}")
+    return names
 
 
 def _check(source: Path, out: Path, identity: str, workers: int) -> None:

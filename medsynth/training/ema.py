@@ -27,5 +27,5 @@ def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
     """Average <- decay average + (1 - decay) model, parameters; buffers are copied."""
     for mean, value in zip(average.parameters(), model.parameters(), strict=True):
         mean.lerp_(value.detach(), 1 - decay)
-    for kept, value in zip(average.buffers(), model.buffers(), strict=True):
-        kept.copy_(value)
+    for kept, buffer in zip(average.buffers(), model.buffers(), strict=True):
+        kept.copy_(buffer)

@@ -6,9 +6,9 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import monai
@@ -35,11 +35,24 @@ from medsynth.training.progress import Previews, TrainingBar, progress_bar
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageInput:
+    """An image channel of the cases and its intensity; see Intensity.
+
+    `name` "image" also stands for the only image channel there is, whatever its name.
+    """
+
+    name: str
+    kind: Literal["window", "percentiles"]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataPlan:
     """What of the cases is learnt.
 
     Args:
-        images: the intensity of each image channel, in order.
+        images: the image channels, in order.
         label: label channel generated along with the images, or None.
         resampling: orientation, spacing, size, slices.
         split: patients for validation and test.
@@ -49,12 +62,12 @@ class DataPlan:
         validation_most: largest number of validation samples.
     """
 
-    images: Mapping[str, Intensity]
+    images: Sequence[ImageInput]
     label: str | None
     resampling: Resampling
     split: SplitPlan
     conditions: Sequence[str] = ()
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = field(default_factory=Augmentation)
     batch_size: int = 8
     validation_most: int = 64
 
@@ -264,7 +277,7 @@ def _fit(cases: Path, data: DataPlan, cache: Path, progress: bool) -> FittedData
 
         return fit_preparation(
             cases,
-            images=data.images,
+            images={part.name: Intensity(kind=part.kind, low=part.low, high=part.high) for part in data.images},
             label=data.label,
             resampling=data.resampling,
             split=data.split,
@@ -277,7 +290,7 @@ def _fit(cases: Path, data: DataPlan, cache: Path, progress: bool) -> FittedData
 def _model(
     fitted: FittedData, data: DataPlan, autoencoder: Identity | Haar, network: Callable[..., UNet], seed: int
 ) -> DiffusionModel:
-    training = [record for record in fitted.records if fitted.splits[record.patient] == "train"]
+    training = fitted.cases["train"].records
     classes = {}
     for name in data.conditions:
         values = sorted(
@@ -341,9 +354,7 @@ def _hardware(device: str, precision: str) -> tuple[str, str]:
         raise MedsynthError("device is auto, cpu or cuda; precision is auto, bf16 or fp32")
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
-        raise MedsynthError(
-            "device=cuda, but torch sees no GPU; set device=cpu or install a CUDA build of torch"
-        )
+        raise MedsynthError("device=cuda, but torch sees no GPU; set device=cpu or install a CUDA build of torch")
     accelerator = "gpu" if cuda and device != "cpu" else "cpu"
     if precision == "auto":
         able = torch.cuda.is_bf16_supported() if accelerator == "gpu" else torch.cpu._is_avx512_bf16_supported()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medsynth.data.augmentation import Augmentation
-from medsynth.data.resampling import Intensity, Resampling
+from medsynth.data.resampling import Resampling
 from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError, RunError
 from medsynth.models.run import load_run
@@ -15,11 +15,11 @@ from medsynth.models.sealed import read_sealed
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
 from medsynth.training.module import Objective
-from medsynth.training.run import DataPlan, Schedule, train
+from medsynth.training.run import DataPlan, ImageInput, Schedule, train
 
 NETWORK = partial(UNet, features=(8, 8), head_channels=8, norm_groups=4)
 DATA = DataPlan(
-    images={"image": Intensity(kind="window", low=-50, high=250)},
+    images=(ImageInput(name="image", kind="window", low=-50, high=250),),
     label="label",
     resampling=Resampling(orientation=None, spacing=None, size=(8, 8, 8)),
     split=SplitPlan(validation=0.2, test=0.2),
@@ -170,7 +170,7 @@ def test_init_from_starts_from_that_runs_weights(cases, whole, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"label": "other"}, "no channel other"),
+        ({"label": "other"}, "no case has the channels image, other"),
         ({"conditions": ("age",)}, "no training case has the attribute age"),
         ({"resampling": Resampling(orientation=None, spacing=None, size=(6, 8, 8))}, "multiple of 4"),
         ({"resampling": Resampling(orientation=None, spacing=None, size=(8, 8))}, "3 axes"),
