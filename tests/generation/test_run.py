@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,7 +228,7 @@ def test_a_full_disk_is_one_clear_line(run, tmp_path, monkeypatch):
     real = os.fsync
 
     def full(descriptor):
-        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".nii.gz"):
+        if str(Path(f"/proc/self/fd/{descriptor}").readlink()).endswith(".nii.gz"):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(descriptor)
 
