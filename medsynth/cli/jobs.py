@@ -133,6 +133,9 @@ def _lasting(shown: Mapping[str, Any], verb: Verb) -> dict[str, Any]:
 
 
 def _status(verb: Verb, result: Any) -> int:
+    summary = getattr(result, "summary", None)
+    if summary:
+        print(summary, flush=True)
     status = int(getattr(result, "exit_code", 0))
     if status:
         say(verb.unfinished)

@@ -8,8 +8,9 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import GaussianSmooth, Orientation, ResizeWithPadOrCrop, Spacing
+from monai.transforms import Orientation, ResizeWithPadOrCrop, Spacing
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from medsynth.data.nifti import read_nifti
 from medsynth.errors import MedsynthError
@@ -174,7 +175,10 @@ def resample(array: NDArray[Any], geometry: Geometry, plan: Resampling, *, label
             raise MedsynthError(f"data.spacing has {len(plan.spacing)} values, the scans have {geometry.rank} axes")
         growth = np.maximum(np.array(plan.spacing) / native, 1.0)
         if not label and growth.max() > 1.01:
-            image = GaussianSmooth(sigma=list(np.sqrt((growth**2 - 1) / (8 * np.log(2)))))(image)
+            # Edges continue; MONAI's GaussianSmooth would bring in zeros.
+            sigma = np.sqrt((growth**2 - 1) / (8 * np.log(2)))
+            smooth = gaussian_filter(np.asarray(image[0]), sigma, mode="nearest")
+            image = MetaTensor(torch.from_numpy(smooth)[None], affine=image.affine)
         image = Spacing(pixdim=plan.spacing, mode="nearest" if label else "bilinear", padding_mode="border")(image)
     if plan.slices is None:
         if len(plan.size) != geometry.rank:

@@ -34,6 +34,17 @@ class Evaluation:
     json: Path
     page: Path
 
+    @property
+    def summary(self) -> str:
+        """The verdicts as text: every line with its value and its bar, and the bad cases."""
+        text = []
+        for line in self.lines():
+            bar = " to ".join("" if end is None else f"{end:.3g}" for end in (line["low"], line["high"]))
+            value = "" if line["value"] is None else f"{line['value']:.3g}"
+            where = " ".join(part for part in (line["group"], line["check"], line["subject"]) if part)
+            text.append(f"  {line['verdict']:<15} {where:<46} {value:>9}   bar {bar}")
+        return "\n".join([*text, f"verdict: {self.verdict}; see {PAGE_FILE}"])
+
     def lines(self) -> list[dict[str, Any]]:
         """Every line of every group and channel, with their names."""
         return [

@@ -41,6 +41,11 @@ class GenerateReport:
     made: int
     seconds: float
 
+    @property
+    def summary(self) -> str:
+        """One line for the eye."""
+        return f"{self.samples} samples, {self.made} of them made now in {self.seconds:.0f} s; see contact_sheet.png"
+
 
 def generate(
     run: Path,

@@ -16,6 +16,11 @@ _NOISE_SCALE = 25.0  # spreads c_noise = ln(sigma) / 4 over the sinusoidal embed
 class UNet(Recorded, nn.Module):
     """F(x, c_noise, condition): (B, C, *spatial) -> (B, C, *spatial).
 
+    The UNet puts out two values a latent entry, a and g, and F = a + g x: a learnt
+    shrinkage, as wavelet denoising does by rule (Donoho and Johnstone 1994). Without it
+    the noise of every entry would have to pass through the features of the first level,
+    which a wavelet's bands outnumber.
+
     Args:
         rank: number of spatial axes, 2 or 3.
         channels: C of the latent.
@@ -55,7 +60,7 @@ class UNet(Recorded, nn.Module):
         self.unet = DiffusionModelUNet(
             spatial_dims=rank,
             in_channels=channels + spatial,
-            out_channels=channels,
+            out_channels=2 * channels,
             num_res_blocks=res_blocks,
             channels=tuple(features),
             attention_levels=wanted,
@@ -76,9 +81,11 @@ class UNet(Recorded, nn.Module):
                 f"a latent of {sides} does not divide by {self.stride}, the network's stride: "
                 "change data.size or give model.features fewer levels"
             )
+        seen = x
         if self.spatial:
             if condition.spatial is None:
                 raise MedsynthError("this network needs a spatial condition")
-            x = torch.cat([x, condition.spatial.to(x.dtype)], dim=1)
-        output: Tensor = self.unet(x, c_noise.float() * _NOISE_SCALE, class_labels=condition.vector)
-        return output
+            seen = torch.cat([x, condition.spatial.to(x.dtype)], dim=1)
+        output: Tensor = self.unet(seen, c_noise.float() * _NOISE_SCALE, class_labels=condition.vector)
+        shift, gain = output.chunk(2, dim=1)
+        return shift + gain * x

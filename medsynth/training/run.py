@@ -114,6 +114,14 @@ class TrainReport:
     seconds: float
     resumed_from: int
 
+    @property
+    def summary(self) -> str:
+        """One line for the eye."""
+        return (
+            f"{self.step} steps; lowest validation loss {self.best_loss:.4f} at step {self.best_step}; "
+            f"{self.seconds / 60:.1f} minutes"
+        )
+
 
 def train(
     cases: Path,
