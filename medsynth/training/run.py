@@ -26,7 +26,7 @@ from medsynth.diffusion.noise import generator_for
 from medsynth.errors import MedsynthError
 from medsynth.models.conditioner import ClassConditioner
 from medsynth.models.model import DiffusionModel
-from medsynth.models.run import RunInfo, load_run, save_run
+from medsynth.models.run import RunInfo, load_run, read_run, save_run
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
 from medsynth.training.checkpoints import Keeper, SealedCheckpointIO, initialise_from, newest_whole
@@ -169,6 +169,7 @@ def train(
     fitted = _fit(cases, data, cache or default_cache(), progress)
     diffusion = _model(fitted, data, autoencoder, model, seed)
     state = newest_whole(out / "checkpoints")
+    begin = 0 if state is None else int(state.stem.split("-")[1])
     with_margin = fitted.plan.with_margin(data.augmentation.shift)
     training_cases = (
         fitted.cases["train"]
@@ -197,13 +198,12 @@ def train(
         "batch_size": data.batch_size,
         "augmentation": data.augmentation.to_json(),
         "init_from": None if init_from is None else load_run(init_from).checkpoint,
-        "environment": _environment(accelerator, bits, workers),
+        "environments": _environments(out, begin, _environment(accelerator, bits, workers), progress),
     }
     module = DiffusionModule(diffusion, objective, seed=seed, batch_size=data.batch_size, steps=trainer.steps)
     save_run(out, diffusion, _info(fitted, facts))
     fitted.preparation.write(out)
     keeper = Keeper(out, trainer.checkpoint_every)
-    begin = 0 if state is None else int(state.stem.split("-")[1])
     if begin < trainer.steps:
         callbacks = [TrainingBar(trainer.steps, progress), keeper]
         callbacks.append(Previews(out, trainer.preview_count, trainer.preview_every))
@@ -382,6 +382,20 @@ def _environment(accelerator: str, bits: str, workers: int) -> dict[str, Any]:
         "workers": workers,
         "precision": bits,
     }
+
+
+def _environments(out: Path, begin: int, now: dict[str, Any], progress: bool) -> list[dict[str, Any]]:
+    """What the training ran on, from which step: one entry, or more where it was resumed elsewhere."""
+    before = list(read_run(out)[1].training["environments"]) if begin else []
+    if before:
+        changed = [name for name, value in now.items() if before[-1].get(name) != value]
+        if not changed:
+            return before
+        if progress:
+            print(
+                f"resumed with another {', '.join(changed)}: the bits will differ from an unbroken training", flush=True
+            )
+    return [*before, {"from_step": begin, **now}]
 
 
 def _cpu_name() -> str:

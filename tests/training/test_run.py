@@ -135,7 +135,7 @@ def test_run_says_where_it_comes_from(whole):
     assert info.identity == "trusted"
     assert info.overrides == ("identity=trust",)
     assert info.patients == {"train": 4, "validation": 1, "test": 1}
-    assert info.training["environment"]["threads"] == 1
+    assert [entry["threads"] for entry in info.training["environments"]] == [1]
 
 
 def test_loss_falls(cases, tmp_path):
@@ -196,3 +196,13 @@ def test_changed_scan_is_noticed(make_cases, tmp_path):
     victim.write_bytes(other.read_bytes())
     with pytest.raises(MedsynthError, match="changed since ingest"):
         run(cases, tmp_path / "run")
+
+
+def test_a_resume_elsewhere_is_recorded(cases, tmp_path, capsys):
+    out = tmp_path / "run"
+    run(cases, out)
+    (out / "checkpoints" / "step-00000006.ckpt").unlink()
+    run(cases, out, precision="bf16", progress=True)
+    environments = load_run(out).info.training["environments"]
+    assert [(entry["from_step"], entry["precision"]) for entry in environments] == [(0, "fp32"), (4, "bf16")]
+    assert "resumed with another precision" in capsys.readouterr().out
