@@ -26,8 +26,8 @@ class Objective:
         learning_rate: of Adam, reached after `warmup` steps, then a half cosine to a
             twentieth of it at the last step.
         warmup: steps.
-        sigma_mean, sigma_std: of ln sigma, the training noise level, relative to the
-            largest of the latent's standard deviations.
+        sigma_mean, sigma_std: of ln sigma, the training noise level, for data whose
+            standard deviation is 0.5 (other data: scaled by twice their own).
         band_power: weight of a latent channel is its standard deviation to this power:
             0 weighs a wavelet's finest band like the coarsest, 1 by what it carries.
         label_weight: further weight of the label map's channels against the images'.
@@ -90,9 +90,9 @@ class DiffusionModule(lightning.LightningModule):
         return weight / weight.mean()
 
     def _losses(self, model: DiffusionModel, latent: Tensor, noise: Tensor, uniform: Tensor, vector: Tensor) -> Tensor:
-        sigma = (
-            model.sigma_data.max() * 2 * log_normal_sigma(uniform, self.objective.sigma_mean, self.objective.sigma_std)
-        )
+        # EDM's distribution is for data of standard deviation 0.5; over all bands that is the images' own.
+        scale = 2 * model.sigma_data.square().mean().sqrt()
+        sigma = scale * log_normal_sigma(uniform, self.objective.sigma_mean, self.objective.sigma_std)
         condition = Condition(vector=vector if vector.shape[1] else None)
         return denoising_loss(model.denoise, latent, noise, sigma, condition, model.sigma_data, self.channel_weight())
 
