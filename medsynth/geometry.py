@@ -82,6 +82,14 @@ class Geometry:
         """Nearest anatomical direction of each array axis, "RAS" or "LPS" for instance."""
         return "".join(nib.orientations.aff2axcodes(self.affine))[: self.rank]
 
+    @property
+    def nearest_direction(self) -> NDArray[np.float64]:
+        """`direction` with each axis turned to the anatomical axis that `axcodes` names."""
+        matrix = np.zeros((3, 3))
+        for array_axis, (axis, sign) in enumerate(nib.orientations.io_orientation(self.affine)):
+            matrix[int(axis), array_axis] = sign
+        return matrix
+
     def is_close(self, other: "Geometry", tolerance_mm: float = 1e-4) -> bool:
         """Whether both have one shape and every corner within `tolerance_mm`."""
         if self.shape != other.shape:

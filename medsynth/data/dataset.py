@@ -8,17 +8,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from monai.data import PersistentDataset
-from monai.transforms import Transform
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from medsynth.data.augmentation import Augmentation
 from medsynth.data.resampling import Intensity, Resampling, read_case
-from medsynth.errors import MedsynthError
-from medsynth.files import sha256_json
+from medsynth.errors import MedsynthError, RunError
+from medsynth.files import disk_errors, sha256_json
 from medsynth.models.conditioner import ClassConditioner
+from medsynth.models.sealed import read_sealed, write_sealed
 from medsynth.records import CaseRecord
+
+_VERSION = 2  # of the steps in `prepare_case` and below: another number, other cache names
 
 
 def default_cache() -> Path:
@@ -51,51 +52,42 @@ class CasePlan:
         return replace(self, resampling=replace(self.resampling, size=size))
 
 
-class _Prepare(Transform):
+def prepare_case(folder: Path, record: CaseRecord, plan: CasePlan) -> dict[str, Tensor]:
     """One case's files -> {"x": (S, C, *size) in model units, "range": (images, 2), "affine": (4, 4)}.
 
-    S is 1, or the number of slices that are cut from the volume.
+    S is 1, or the number of slices that are cut from the volume; the affine is then that
+    of the slice in the middle.
     """
-
-    def __init__(self, plan: CasePlan, records: Mapping[str, CaseRecord]) -> None:
-        self.plan, self.records = plan, records
-
-    def __call__(self, item: Mapping[str, str]) -> dict[str, Tensor]:
-        plan, record = self.plan, self.records[item["case"]]
-        case = read_case(Path(item["folder"]), record, plan.intensity, plan.label, plan.resampling)
-        channels = []
-        for name, part in case.images.items():
-            low, high = case.ranges[name]
-            channels.append(torch.from_numpy((part.array - low) / (high - low)).clamp(0, 1) * 2 - 1)
-        if case.label is not None:
-            values = torch.from_numpy(case.label.array)
-            channels.extend((values == value).float() * 2 - 1 for value in plan.label_values)
-        x = torch.stack(channels)
-        slices = plan.resampling.slices
-        if slices is None:
-            x = x[None]
-        else:
-            axis = {"sagittal": 1, "coronal": 2, "axial": 3}[slices.plane]
-            x = x.movedim(axis, 0)[torch.tensor(list(slices.positions(x.shape[1:])))]
-        geometry = next(iter(case.images.values())).geometry
-        if slices is not None:
-            geometry = slices.plane_geometry(geometry, slices.positions(geometry.shape)[0])
-        return {
-            "x": x.contiguous(),
-            "range": torch.tensor([case.ranges[name] for name in case.images], dtype=torch.float64),
-            "affine": torch.tensor(geometry.affine),
-        }
-
-
-def _item_hash(item: Mapping[str, str]) -> bytes:
-    return sha256_json([item["content"], item["plan"]]).encode()
+    case = read_case(folder, record, plan.intensity, plan.label, plan.resampling)
+    channels = []
+    for name, part in case.images.items():
+        low, high = case.ranges[name]
+        channels.append(torch.from_numpy((part.array - low) / (high - low)).clamp(0, 1) * 2 - 1)
+    if case.label is not None:
+        values = torch.from_numpy(case.label.array)
+        channels.extend((values == value).float() * 2 - 1 for value in plan.label_values)
+    x = torch.stack(channels)
+    geometry = next(iter(case.images.values())).geometry
+    slices = plan.resampling.slices
+    if slices is None:
+        x = x[None]
+    else:
+        positions = slices.positions(geometry.shape)
+        x = torch.stack([torch.from_numpy(np.stack([slices.cut(part, i) for part in x.numpy()])) for i in positions])
+        geometry = slices.plane_geometry(geometry, positions[len(positions) // 2])
+    return {
+        "x": x.contiguous(),
+        "range": torch.tensor([case.ranges[name] for name in case.images], dtype=torch.float64),
+        "affine": torch.tensor(geometry.affine),
+    }
 
 
 class PreparedCases:
     """The cases of one split, prepared once and then read from the cache.
 
     The cache's names are hashes of the case's bytes and of the plan, so another plan or
-    a changed scan never meets an old entry.
+    a changed scan never meets an old entry. An entry that was cut short or altered is
+    made again.
 
     Args:
         folder: CASES.
@@ -107,33 +99,30 @@ class PreparedCases:
     def __init__(self, folder: Path, records: Sequence[CaseRecord], plan: CasePlan, cache: Path) -> None:
         self.records = list(records)
         self.plan = plan
+        self.folder, self.cache = folder, cache
         described = {
-            "version": 1,
-            "intensity": {name: asdict(value) for name, value in plan.intensity.items()},
+            "version": _VERSION,
+            "intensity": [[name, asdict(value)] for name, value in plan.intensity.items()],
             "label": [plan.label, list(plan.label_values)],
-            "resampling": repr(plan.resampling),
+            "resampling": asdict(plan.resampling),
         }
-        digest = sha256_json(described)
-        cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        items = [
-            {"case": record.id, "content": record.sha256, "plan": digest, "folder": str(folder)}
-            for record in self.records
-        ]
-        transform = _Prepare(plan, {record.id: record for record in self.records})
-        self._dataset = PersistentDataset(items, transform, cache_dir=cache, hash_func=_item_hash)
+        self._names = [sha256_json([record.sha256, described]) for record in self.records]
+        with disk_errors(cache / "x"):
+            cache.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        try:
-            item: dict[str, Tensor] = self._dataset[index]
-        except RuntimeError as error:
-            # MONAI wraps what a transform raises; the reason is what the user needs.
-            cause = error.__cause__
-            if isinstance(cause, MedsynthError):
-                raise cause from None
-            raise
+        path = self.cache / f"{self._names[index]}.pt"
+        if path.exists():
+            try:
+                kept: dict[str, Tensor] = read_sealed(path).content
+                return kept
+            except RunError:
+                path.unlink(missing_ok=True)
+        item = prepare_case(self.folder, self.records[index], self.plan)
+        write_sealed(path, item)
         return item
 
 
@@ -203,7 +192,8 @@ class ValidationSamples(Dataset[Sample]):
         places = [(case, part) for case, count in enumerate(slices) for part in range(count)]
         chosen = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).astype(int))
         self.places = [places[i] for i in chosen]
-        self.vectors = [conditioner.vector(record.attributes) for record in cases.records]
+        # A class that no training patient has is unknown to the model: its null.
+        self.vectors = [conditioner.vector(conditioner.known(record.attributes)) for record in cases.records]
         self.silence = torch.zeros(augmentation.width(len(cases.plan.resampling.size)))
 
     def __len__(self) -> int:

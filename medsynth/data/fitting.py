@@ -69,6 +69,7 @@ def fit_preparation(
     splits = split_patients(records, split)
     images = _resolve_names(images, records)
     usable = with_channels(records, [*images, *([label] if label else [])])
+    _require_one_meaning(usable, list(images), label)
     if not usable:
         raise MedsynthError(
             f"no case has the channels {', '.join([*images, *([label] if label else [])])}{_offer(records)}"
@@ -82,7 +83,10 @@ def fit_preparation(
     for part in ("train", "validation"):
         chosen = [record for record in usable if splits[record.patient] == part]
         if not chosen:
-            raise MedsynthError(f"no {part} patient has the channels {', '.join(images)}; set data.split.seed")
+            raise MedsynthError(
+                f"no {part} patient has the channels {', '.join([*images, *([label] if label else [])])}: "
+                f"set data.split.{'validation above 0, or data.split.' if part == 'validation' else ''}seed"
+            )
         cases[part] = PreparedCases(folder, chosen, plan, cache)
         slices[part] = []
         done = each(f"preparing {part} cases", len(chosen))
@@ -129,6 +133,20 @@ def _resolve_names(images: Mapping[str, Intensity], records: Sequence[CaseRecord
     return dict(images)
 
 
+def _require_one_meaning(records: Sequence[CaseRecord], images: Sequence[str], label: str | None) -> None:
+    """Refuse a label map taken for an image, an image for a label map, or units that differ among the cases."""
+    for name in [*images, *([label] if label else [])]:
+        channels = [record.channels[name] for record in records]
+        wanted = "label" if name == label else "image"
+        if any(channel.kind != wanted for channel in channels):
+            raise MedsynthError(f"channel {name} is no {wanted} in some cases; set data.images and data.label")
+        units = sorted({channel.units for channel in channels})
+        if len(units) > 1:
+            raise MedsynthError(
+                f"channel {name} has several units among the cases ({', '.join(units)}); ingest each kind by itself"
+            )
+
+
 def _offer(records: Sequence[CaseRecord]) -> str:
     there = sorted({name for record in records for name in record.channels})
     return (
@@ -149,18 +167,22 @@ def _label_names(records: Sequence[CaseRecord]) -> dict[int, str]:
 
 
 def _common_grid(affines: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.float64]]], size: Sequence[int]) -> Geometry:
+    codes = sorted({Geometry((1, 1, 1), affine).axcodes for affine in affines})
+    if len(codes) > 1:  # left and right would be mixed in what the model sees
+        raise MedsynthError(
+            f"the scans' axes run in different directions ({', '.join(codes)}): set data.resampling.orientation=RAS"
+        )
     stack = np.stack(affines)
     steps = np.linalg.norm(stack[:, :3, :3], axis=1)
     directions = stack[:, :3, :3] / steps[:, None, :]
     spacing = np.median(steps, axis=0)
     if np.abs(steps / spacing - 1).max() > 0.01:
-        raise MedsynthError("the scans have different voxel sizes: set data.spacing to one for all")
+        raise MedsynthError("the scans have different voxel sizes: set data.resampling.spacing to one for all")
     u, _, vt = np.linalg.svd(directions.mean(0))
     mean = u @ vt  # the nearest rotation (or reflection) to the mean: its polar factor
     relative = directions.transpose(0, 2, 1) @ mean
     angles = np.degrees(np.arccos(np.clip((np.trace(relative, axis1=1, axis2=2) - 1) / 2, -1, 1)))
-    if angles.max() > _ALIGNED_DEGREES or np.linalg.det(relative).min() < 0:
-        nearest = np.round(mean)
-        mean = nearest if abs(np.linalg.det(nearest)) > 0.5 else np.eye(3)
+    if angles.max() > _ALIGNED_DEGREES:
+        mean = Geometry((1, 1, 1), affines[0]).nearest_direction
     centres = [Geometry(tuple(size), affine).centre for affine in affines]
     return Geometry.centred(size, spacing[: len(size)], mean, np.median(centres, axis=0))

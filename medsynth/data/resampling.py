@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Orientation, ResizeWithPadOrCrop, Spacing
+from monai.transforms import Orientation, Pad, Spacing, SpatialCrop
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
@@ -19,6 +19,7 @@ from medsynth.geometry import Geometry
 from medsynth.records import CaseRecord
 
 _AXCODE_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
+_AXIS_OF = {code: axis for axis, pair in enumerate(_AXCODE_LABELS) for code in pair}
 _PLANE_AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 
@@ -37,9 +38,9 @@ class Intensity:
 
     def __post_init__(self) -> None:
         if self.kind not in ("window", "percentiles"):
-            raise MedsynthError("data.intensity: kind is window or percentiles")
+            raise MedsynthError("data.images: kind is window or percentiles")
         if not self.low < self.high or (self.kind == "percentiles" and not 0 <= self.low < self.high <= 100):
-            raise MedsynthError("data.intensity: low must be below high, percentiles lie in 0..100")
+            raise MedsynthError("data.images: low must be below high, percentiles lie in 0..100")
 
     def range_of(self, array: NDArray[Any]) -> tuple[float, float]:
         """The values that become -1 and +1 for this volume."""
@@ -71,7 +72,7 @@ class SlicePlan:
     def __post_init__(self) -> None:
         if self.plane not in _PLANE_AXIS or not 0 <= self.low < self.high <= 1 or self.step < 1:
             raise MedsynthError(
-                "data.slices: plane is axial, coronal or sagittal, 0 <= low < high <= 1, step at least 1"
+                "data.resampling.slices: plane is axial, coronal or sagittal, 0 <= low < high <= 1, step at least 1"
             )
 
     def positions(self, shape: Sequence[int]) -> range:
@@ -118,8 +119,17 @@ class Resampling:
     slices: SlicePlan | None = None
 
     def __post_init__(self) -> None:
-        if not self.size or min(self.size) < 1 or (self.spacing is not None and min(self.spacing) <= 0):
-            raise MedsynthError("data: size and spacing are positive, one value an axis")
+        if not self.size or min(self.size) < 1 or (self.spacing is not None and min(self.spacing, default=0) <= 0):
+            raise MedsynthError("data.resampling: size and spacing are positive, one value an axis")
+        pairs = [_AXIS_OF.get(code) for code in self.orientation or "RAS"]
+        if sorted(map(str, pairs)) != ["0", "1", "2"]:
+            raise MedsynthError(
+                "data.resampling.orientation names one of R L, one of A P and one of S I, RAS for instance"
+            )
+        if self.slices is not None and (self.orientation is None or pairs != [0, 1, 2]):
+            raise MedsynthError(
+                "data.resampling.slices needs orientation=RAS, or else no axis is sure to be the plane's"
+            )
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -166,13 +176,18 @@ def resample(array: NDArray[Any], geometry: Geometry, plan: Resampling, *, label
         label: whether the values are labels.
         fill: value of voxels outside the scan.
     """
-    image = MetaTensor(torch.from_numpy(np.ascontiguousarray(array)).float()[None], affine=geometry.affine.copy())
-    if plan.orientation and geometry.rank == 3:
+    rank = geometry.rank
+    if plan.spacing is not None and len(plan.spacing) != rank:
+        raise MedsynthError(
+            f"data.resampling.spacing has {len(plan.spacing)} values, the scans have {rank} axes; give one an axis"
+        )
+    # MONAI knows 2D images in the x-y plane alone: they are resampled in coordinates of their own.
+    place = geometry.affine if rank == 3 else np.diag([*geometry.spacing, 1.0, 1.0])
+    image = MetaTensor(torch.from_numpy(np.ascontiguousarray(array)).float()[None], affine=place.copy())
+    if plan.orientation and rank == 3:
         image = Orientation(axcodes=plan.orientation, labels=_AXCODE_LABELS)(image)
-    native = np.linalg.norm(np.asarray(image.affine)[:3, :3], axis=0)[: geometry.rank]
-    if plan.spacing is not None and not np.allclose(native, plan.spacing[: geometry.rank], rtol=1e-4):
-        if len(plan.spacing) != geometry.rank:
-            raise MedsynthError(f"data.spacing has {len(plan.spacing)} values, the scans have {geometry.rank} axes")
+    native = np.linalg.norm(np.asarray(image.affine)[:3, :3], axis=0)[:rank]
+    if plan.spacing is not None and not np.allclose(native, plan.spacing, rtol=1e-4):
         growth = np.maximum(np.array(plan.spacing) / native, 1.0)
         if not label and growth.max() > 1.01:
             # Edges continue; MONAI's GaussianSmooth would bring in zeros.
@@ -180,18 +195,38 @@ def resample(array: NDArray[Any], geometry: Geometry, plan: Resampling, *, label
             smooth = gaussian_filter(np.asarray(image[0]), sigma, mode="nearest")
             image = MetaTensor(torch.from_numpy(smooth)[None], affine=image.affine)
         image = Spacing(pixdim=plan.spacing, mode="nearest" if label else "bilinear", padding_mode="border")(image)
-    if plan.slices is None:
-        if len(plan.size) != geometry.rank:
-            raise MedsynthError(f"data.size has {len(plan.size)} sides, the scans have {geometry.rank} axes")
-        size: tuple[int, ...] = plan.size
-    else:
-        if geometry.rank != 3 or len(plan.size) != 2:
-            raise MedsynthError("data.slices cuts 3D scans into slices: data.size then has two sides")
-        size = plan.slices.volume_size(plan.size, tuple(image.shape[1:]))
-    image = ResizeWithPadOrCrop(size, mode="constant", constant_values=fill)(image)
-    affine = np.eye(4)
-    affine[:, :] = np.asarray(image.affine)
+    size = _size(plan, tuple(image.shape[1:]))
+    image = _centred(image, size, fill)
+    affine = geometry.affine @ np.linalg.inv(place) @ np.asarray(image.affine)
     return Resampled(np.asarray(image[0], dtype=np.float32), Geometry(size, affine))
+
+
+def _size(plan: Resampling, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if plan.slices is None:
+        if len(plan.size) != len(shape):
+            raise MedsynthError(
+                f"data.resampling.size has {len(plan.size)} sides, the scans have {len(shape)} axes; give one an axis"
+            )
+        return plan.size
+    if len(shape) != 3 or len(plan.size) != 2:
+        raise MedsynthError("data.resampling.slices cuts 3D scans into slices: data.resampling.size then has two sides")
+    return plan.slices.volume_size(plan.size, shape)
+
+
+def _centred(image: MetaTensor, size: Sequence[int], fill: float) -> MetaTensor:
+    """Crop and pad (1, *shape) about the middle to (1, *size).
+
+    The middle is voxel side // 2 before and after, so that a size larger by 2 m holds
+    the same voxels m further in: the augmentation's margin moves nothing.
+    """
+    shape = image.shape[1:]
+    start = [side // 2 - wanted // 2 for side, wanted in zip(shape, size, strict=True)]
+    before = [max(0, -first) for first in start]
+    after = [max(0, f + wanted - side) for f, wanted, side in zip(start, size, shape, strict=True)]
+    widths = [(0, 0), *zip(before, after, strict=True)]
+    padded = Pad(to_pad=widths, mode="constant", constant_values=fill)(image)
+    begin = [first + more for first, more in zip(start, before, strict=True)]
+    return SpatialCrop(roi_start=begin, roi_end=[f + wanted for f, wanted in zip(begin, size, strict=True)])(padded)
 
 
 def read_channel(folder: Path, record: CaseRecord, name: str, *, verify: bool = True) -> tuple[NDArray[Any], Geometry]:
