@@ -30,21 +30,23 @@ class SplitPlan:
 def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, Split]:
     """The split of every patient key, a function of the scans' contents and the seed alone.
 
-    Patients whose records all name a split keep it. The others are shuffled in an order
+    Patients for whom a record names a split keep it. The others are shuffled in an order
     that depends on their voxels and not on their key, so that two sites with different
-    secret keys get the same division. Every split that is asked for gets a patient.
+    secret keys get the same division. Patients who share an image, byte for byte, are one
+    person under two names and stay together. Every split that is asked for gets a patient.
 
     Raises:
         MedsynthError: a patient in two fixed splits, or fewer patients than splits.
     """
     fixed: dict[str, Split] = {}
-    content: dict[str, str] = {}
+    digests: dict[str, set[str]] = {}
+    person = _same_person(records)
     for record in records:
-        digest = min(channel.sha256 for channel in record.channels.values())
-        content[record.patient] = min(digest, content.get(record.patient, digest))
-        if record.split is not None and fixed.setdefault(record.patient, record.split) != record.split:
+        digests.setdefault(person[record.patient], set()).update(c.sha256 for c in record.channels.values())
+        named = record.split
+        if named is not None and fixed.setdefault(person[record.patient], named) != named:
             raise MedsynthError("the source puts one patient into two splits; give each patient one split, or none")
-    free = sorted((patient for patient in content if patient not in fixed), key=lambda patient: content[patient])
+    free = sorted((one for one in digests if one not in fixed), key=lambda one: sorted(digests[one]))
     wanted = {name: getattr(plan, name) for name in ("validation", "test")}
     needed = 1 + sum(fraction > 0 for fraction in wanted.values())
     if not fixed and len(free) < needed:
@@ -64,7 +66,24 @@ def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, 
     result.update({free[i]: "train" for i in order[start:]})
     if "train" not in result.values():
         raise MedsynthError("no patient is left for training; lower data.split.validation and data.split.test")
-    return result
+    return {patient: result[one] for patient, one in person.items()}
+
+
+def _same_person(records: Sequence[CaseRecord]) -> dict[str, str]:
+    """For each patient key the key that stands for all who share an image with it."""
+    parent = {record.patient: record.patient for record in records}
+
+    def root(patient: str) -> str:
+        while parent[patient] != patient:
+            patient = parent[patient]
+        return patient
+
+    owner: dict[str, str] = {}
+    for record in records:
+        for channel in record.channels.values():
+            if channel.kind == "image":  # label maps may well agree: an empty one, say
+                parent[root(record.patient)] = root(owner.setdefault(channel.sha256, record.patient))
+    return {patient: root(patient) for patient in parent}
 
 
 def patients_in(splits: Mapping[str, Split]) -> dict[Split, int]:
