@@ -101,7 +101,11 @@ def inside(folder: Path, relative: str) -> Path:
     path = folder / relative
     if not relative or "\0" in relative or Path(relative).is_absolute():
         raise MedsynthError("a record names a file that is not inside its folder; make the folder anew")
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        fine = path.resolve().is_relative_to(folder.resolve())
+    except (RuntimeError, OSError):  # links in a circle, a name longer than names may be
+        fine = False
+    if not fine:
         raise MedsynthError("a record names a file that is not inside its folder; make the folder anew")
     return path
 

@@ -218,12 +218,22 @@ def read_records(path: Path, kind: type[R]) -> list[R]:
     return records
 
 
+def require_token(text: str, what: str) -> None:
+    """Refuse a name that could be more than a name: it becomes part of a file's path.
+
+    Raises:
+        MedsynthError: `text` is not 1 to 64 letters, digits, '.', '_' and '-'.
+    """
+    fine = isinstance(text, str) and _TOKEN.match(text) is not None
+    _require(fine, f"{what} has letters, digits, '.', '_' and '-' alone")
+
+
 def _common(record: Record) -> None:
-    _require(_TOKEN.match(record.id) is not None, "an id has letters, digits, '.', '_' and '-' alone")
+    require_token(record.id, "an id")
     _require(record.patient is None or _TOKEN.match(record.patient) is not None, "a patient key is a plain token")
     _require(bool(record.channels), "a record needs at least one channel")
     for name in record.channels:
-        _require(_TOKEN.match(name) is not None, "a channel's name has letters, digits, '.', '_' and '-' alone")
+        require_token(name, "a channel's name")
     for name in ("channels", "labels", "attributes", "condition", "sampler"):
         if hasattr(record, name):
             object.__setattr__(record, name, MappingProxyType(dict(getattr(record, name))))

@@ -47,6 +47,10 @@ class ClassConditioner(Recorded):
             parts.append(hot)
         return torch.cat(parts) if parts else torch.zeros(0)
 
+    def known(self, attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
+        """The attributes whose value the model was trained on."""
+        return {name: attributes[name] for name, values in self.classes.items() if str(attributes.get(name)) in values}
+
     def check(self, attributes: Mapping[str, Attribute]) -> None:
         """Refuse attributes the model knows nothing of."""
         unknown = [name for name in attributes if name not in self.classes]

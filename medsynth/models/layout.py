@@ -16,6 +16,7 @@ from torch import Tensor
 
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
+from medsynth.records import require_token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +40,9 @@ class ImageChannel:
     integer: bool = False
 
     def __post_init__(self) -> None:
+        require_token(self.name, "a channel's name")
         if not (np.isfinite([self.low, self.high]).all() and self.low < self.high):
-            raise MedsynthError(f"channel {self.name}: the intensity range needs low < high; set data.intensity")
+            raise MedsynthError(f"channel {self.name}: the intensity range needs low < high; set data.images")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,11 @@ class LabelChannel:
 
     name: str
     values: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_token(self.name, "a channel's name")
+        if len(self.values) < 2 or min(self.values) < 0 or max(self.values) >= 2**31:
+            raise MedsynthError("a label map needs names for two values or more, whole numbers from 0; ingest again")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +75,9 @@ class Layout:
     def __post_init__(self) -> None:
         if not self.images:
             raise MedsynthError("a model needs at least one image channel; set data.images")
+        names = [image.name for image in self.images] + ([self.label.name] if self.label else [])
+        if len(set(names)) < len(names):
+            raise MedsynthError("two channels of a sample have one name; set data.images and data.label")
 
     @property
     def channels(self) -> int:
@@ -141,4 +151,6 @@ class Decoded:
 
 
 def _integer_type(channel: ImageChannel) -> type[np.integer[Any]]:
-    return np.uint8 if channel.low >= 0 and channel.high <= 255 else np.int16
+    """The smallest of the types that viewers read which holds the channel's range."""
+    types = (np.uint8, np.int16, np.int32)
+    return next((t for t in types if np.iinfo(t).min <= channel.low and channel.high <= np.iinfo(t).max), np.int64)

@@ -88,7 +88,7 @@ class DiffusionModel(nn.Module):
         """(C', *spatial) of one latent."""
         stride = self.autoencoder.stride
         if any(side % stride for side in self.layout.grid.shape):
-            raise MedsynthError(f"data.size must divide by {stride}, the autoencoder's stride")
+            raise MedsynthError(f"data.resampling.size must divide by {stride}, the autoencoder's stride")
         return (len(self.sigma_data), *(side // stride for side in self.layout.grid.shape))
 
     def encode(self, x: Tensor) -> Tensor:
@@ -113,6 +113,10 @@ class DiffusionModel(nn.Module):
             count += z.shape[1]
             total, squares = total + z.sum(1), squares + (z**2).sum(1)
         mean = total / count
+        if not (squares / count - mean**2).max() > 0:
+            raise MedsynthError(
+                "the training cases are one value everywhere inside the intensity range; set data.images to theirs"
+            )
         std = (squares / count - mean**2).clamp(min=0).sqrt()
         # A band that never varies (a label absent from training, say) keeps a scale above 0.
         self.latent_mean.copy_(mean)

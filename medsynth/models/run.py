@@ -80,7 +80,7 @@ def build(spec: Mapping[str, Any], allow: Sequence[str] = ()) -> Any:
     Raises:
         RunError: a name off the list, or arguments that do not fit.
     """
-    values = dict(spec)
+    values = dict(spec) if isinstance(spec, Mapping) else {}
     target = values.pop("_target_", None)
     if not isinstance(target, str) or (target not in ALLOWED_TARGETS and target not in allow):
         raise RunError(
@@ -90,7 +90,7 @@ def build(spec: Mapping[str, Any], allow: Sequence[str] = ()) -> Any:
     module, _, name = target.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)(**values)
-    except (ImportError, AttributeError, TypeError):
+    except (ImportError, AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError):
         raise RunError(f"the run's {target} cannot be made by this version of medsynth; update it") from None
 
 
@@ -155,16 +155,19 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
         if len(content) != len(parts) + 1:
             raise KeyError
         layout, info = Layout.from_json(parts["layout"]), RunInfo.from_json(parts["info"])
+        augmentation = parts["augmentation"]
+        if not isinstance(augmentation, int) or augmentation < 0:
+            raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):
         raise RunError(f"{RUN_FILE} was altered or written by another version of medsynth") from None
-    autoencoder = build(parts["autoencoder"], allow)
-    conditioner = build(parts["conditioner"], allow)
-    if not isinstance(conditioner, ClassConditioner):
-        raise RunError("the run's conditioner is none")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build(parts["network"], allow)
-    return DiffusionModel(layout, autoencoder, network, conditioner, int(parts["augmentation"])), info
+        autoencoder, conditioner, network = (
+            build(parts[name], allow) for name in ("autoencoder", "conditioner", "network")
+        )
+    if not isinstance(conditioner, ClassConditioner) or not hasattr(autoencoder, "latent_channels"):
+        raise RunError("the run's parts are not in their places: it was altered")
+    return DiffusionModel(layout, autoencoder, network, conditioner, augmentation), info
 
 
 def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu", allow: Sequence[str] = ()) -> Run:
@@ -183,6 +186,10 @@ def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu", 
     model, info = read_run(folder, allow)
     if weights not in (*WEIGHTS, "untrained"):
         raise MedsynthError(f"weights is one of {', '.join(WEIGHTS)}, untrained")
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise MedsynthError("device is auto, cpu or cuda")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise MedsynthError("device=cuda, but torch sees no GPU; set device=cpu or install a CUDA build of torch")
     source = "last" if weights == "untrained" else weights
     sealed = read_sealed(folder / "weights" / f"{source}.ckpt", device)
     try:

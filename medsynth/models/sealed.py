@@ -55,6 +55,6 @@ def read_sealed(path: Path, device: str | torch.device = "cpu") -> Sealed:
         raise RunError(f"checkpoint {path.name} was cut short or altered; use an older one or train again")
     try:
         content = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError):
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError):
         raise RunError(f"checkpoint {path.name} holds more than weights and is not read") from None
     return Sealed(content, digest)

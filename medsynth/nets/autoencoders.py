@@ -66,7 +66,7 @@ class Haar(Recorded, nn.Module):
         if any(side % self.stride for side in x.shape[2:]):
             sides = "x".join(map(str, x.shape[2:]))
             raise MedsynthError(
-                f"a size of {sides} does not divide by {self.stride}: change data.size or autoencoder.levels"
+                f"a size of {sides} does not divide by {self.stride}: change data.resampling.size or autoencoder.levels"
             )
         for _ in range(self.levels):
             x = torch.cat(self._bands(x), dim=1)

@@ -79,7 +79,7 @@ class UNet(Recorded, nn.Module):
             sides = "x".join(map(str, x.shape[2:]))
             raise MedsynthError(
                 f"a latent of {sides} does not divide by {self.stride}, the network's stride: "
-                "change data.size or give model.features fewer levels"
+                "change data.resampling.size or give model.features fewer levels"
             )
         seen = x
         if self.spatial:
