@@ -89,8 +89,11 @@ def generate(
     wanted = _conditions(loaded, count, dict(condition or {}))
     preparation = Preparation.read(run)
     out.mkdir(parents=True, exist_ok=True)
-    preparation.write(out)
     finished = _finished(out, count)
+    asked = {index: (seed, _sampler_record(plan, weights), wanted[index], loaded.checkpoint) for index in finished}
+    if any((r.seed, r.sampler, r.condition, r.checkpoint) != asked[index] for index, r in finished.items()):
+        raise MedsynthError(f"{out} holds samples of another run or plan; choose another out")
+    preparation.write(out)
     todo = [index for index in range(count) if index not in finished]
     with _bar(progress) as bar:
         task = bar.add_task("generating", total=count * plan.steps, completed=(count - len(todo)) * plan.steps)
@@ -146,7 +149,7 @@ def _write(
         index=index,
         seed=seed,
         condition=condition,
-        sampler={**plan.to_record(), "weights": weights},
+        sampler=_sampler_record(plan, weights),
         channels=channels,
         geometry=layout.grid,
         checkpoint=run.checkpoint,
@@ -157,6 +160,10 @@ def _write(
     )
     write_json(out / _PARTS / f"{index:06d}.json", record.to_json())
     return record
+
+
+def _sampler_record(plan: SamplingPlan, weights: str) -> dict[str, Attribute]:
+    return {**plan.to_record(), "weights": weights}
 
 
 def _finished(out: Path, count: int) -> dict[int, SampleRecord]:

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from medsynth.data.fitting import FittedData, fit_preparation
 from medsynth.data.resampling import Intensity, Resampling
 from medsynth.data.split import SplitPlan, patients_in
 from medsynth.diffusion.noise import generator_for
-from medsynth.errors import MedsynthError
+from medsynth.errors import MedsynthError, RunError
 from medsynth.models.conditioner import ClassConditioner
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import RunInfo, load_run, read_run, save_run
@@ -74,6 +74,8 @@ class DataPlan:
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.validation_most < 1 or not self.images:
             raise MedsynthError("data: batch_size and validation_most are at least 1, images names a channel")
+        if len({image.name for image in self.images}) < len(self.images):
+            raise MedsynthError("data.images names one channel twice")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,10 +188,11 @@ def train(
         seed=seed,
         validation_most=data.validation_most,
     )
+    parent = None if init_from is None else load_run(init_from)
     if state is None:
         _fit_latents(diffusion, fitted, progress)
-        if init_from is not None:
-            initialise_from(diffusion.network, load_run(init_from).model.network.state_dict())
+        if parent is not None:
+            initialise_from(diffusion.network, parent.model.network.state_dict())
     accelerator, bits = _hardware(device, precision)
     facts = {
         "seed": seed,
@@ -197,11 +200,15 @@ def train(
         "objective": asdict(objective),
         "batch_size": data.batch_size,
         "augmentation": data.augmentation.to_json(),
-        "init_from": None if init_from is None else load_run(init_from).checkpoint,
-        "environments": _environments(out, begin, _environment(accelerator, bits, workers), progress),
+        "init_from": None if parent is None else parent.checkpoint,
     }
+    info = _info(fitted, facts, None if parent is None else parent.info)
+    if state is not None:
+        _require_same(out, diffusion, info)
+    environment = _environment(accelerator, bits, workers)
+    info = replace(info, training={**facts, "environments": _environments(out, begin, environment, progress)})
     module = DiffusionModule(diffusion, objective, seed=seed, batch_size=data.batch_size, steps=trainer.steps)
-    save_run(out, diffusion, _info(fitted, facts))
+    save_run(out, diffusion, info)
     fitted.preparation.write(out)
     keeper = Keeper(out, trainer.checkpoint_every)
     if begin < trainer.steps:
@@ -323,7 +330,7 @@ def _model(
     sides = model.latent_shape[1:]
     if any(side % made.stride for side in sides):
         raise MedsynthError(
-            f"data.size={list(layout.grid.shape)} gives a latent of {list(sides)}, which does not divide by "
+            f"data.resampling.size={list(layout.grid.shape)} gives a latent of {list(sides)}, which does not divide by "
             f"{made.stride}: make every side a multiple of {made.stride * autoencoder.stride}"
         )
     return model
@@ -342,16 +349,43 @@ def _fit_latents(model: DiffusionModel, fitted: FittedData, progress: bool) -> N
         model.fit_latents(batches())
 
 
-def _info(fitted: FittedData, facts: Mapping[str, Any]) -> RunInfo:
+def _require_same(out: Path, model: DiffusionModel, info: RunInfo) -> None:
+    """Refuse to go on with a training of other cases, another model or other settings."""
+    earlier, its_info = read_run(out)
+    same = (
+        earlier.layout.to_json() == model.layout.to_json()
+        and all(
+            getattr(earlier, part).spec == getattr(model, part).spec
+            for part in ("autoencoder", "network", "conditioner")
+        )
+        and its_info.cases_sha256 == info.cases_sha256
+        and {name: its_info.training.get(name) for name in info.training} == info.to_json()["training"]
+    )
+    if not same:
+        raise MedsynthError(f"{out} holds a training of other cases or with other settings; choose another out")
+
+
+def _info(fitted: FittedData, facts: Mapping[str, Any], parent: RunInfo | None) -> RunInfo:
+    """What the run says of its origin; a fine-tuned model has seen its parent's patients too."""
     order = ("cleared", "trusted", "unknown")
     least = max((record.identity for record in fitted.records), key=order.index)
+    overrides = set() if least == "cleared" else {f"identity={'trust' if least == 'trusted' else least}"}
+    licences = {record.licence for record in fitted.records if record.licence}
+    presumed = any(record.patient_source == "presumed" for record in fitted.records)
+    if parent is not None:
+        if parent.identity not in order:
+            raise RunError("init_from: the run does not say how its patients' identity was cleared; it was altered")
+        least = max(least, parent.identity, key=order.index)
+        overrides |= set(parent.overrides)
+        licences |= set(parent.licences)
+        presumed |= parent.patient_keys_presumed
     return RunInfo(
         cases_sha256=fitted.preparation.cases_sha256,
         identity=least,
-        overrides=() if least == "cleared" else (f"identity={'trust' if least == 'trusted' else least}",),
-        licences=tuple(sorted({record.licence for record in fitted.records if record.licence})),
+        overrides=tuple(sorted(overrides)),
+        licences=tuple(sorted(licences)),
         patients={str(name): count for name, count in patients_in(fitted.splits).items()},
-        patient_keys_presumed=any(record.patient_source == "presumed" for record in fitted.records),
+        patient_keys_presumed=presumed,
         training=facts,
     )
 
@@ -386,7 +420,7 @@ def _environment(accelerator: str, bits: str, workers: int) -> dict[str, Any]:
 
 def _environments(out: Path, begin: int, now: dict[str, Any], progress: bool) -> list[dict[str, Any]]:
     """What the training ran on, from which step: one entry, or more where it was resumed elsewhere."""
-    before = list(read_run(out)[1].training["environments"]) if begin else []
+    before = list(read_run(out)[1].training.get("environments", [])) if begin else []
     if before:
         changed = [name for name, value in now.items() if before[-1].get(name) != value]
         if not changed:
