@@ -1,6 +1,9 @@
 """Where the real scans are."""
 
 import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,23 @@ def test_data() -> Path:
     folder = Path(named)
     assert (folder / "hippocampus").is_dir(), "MEDSYNTH_TEST_DATA names a folder without the real scans"
     return folder
+
+
+@contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
+    """A real disk of that size, where mounting is allowed; else the test is skipped with the reason."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def oblique_affine(spacing=(1.0, 1.5, 2.5), degrees=3.0, origin=(10.0, -20.0, 30.0)) -> np.ndarray:

@@ -1,0 +1,109 @@
+"""Splits: by patient, the same whatever the secret key, in the proportions asked for."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from medsynth.data.split import SplitPlan, patients_in, split_patients
+from medsynth.errors import MedsynthError
+from medsynth.files import sha256_json
+from medsynth.geometry import Geometry
+from medsynth.records import CaseRecord, Channel
+
+GRID = Geometry.centred((2, 2, 2), (1, 1, 1))
+
+
+def record(number, patient, split=None, image=None, label=None):
+    channels = {
+        "image": Channel(path="a.nii", kind="image", units="HU", sha256=sha256_json([image or number])),
+        "label": Channel(path="l.nii", kind="label", units="label", sha256=sha256_json(["label", label or number])),
+    }
+    return CaseRecord(
+        id=f"c{number}",
+        patient=patient,
+        patient_source="dicom",
+        identity="trusted",
+        channels=channels,
+        geometry=GRID,
+        split=split,
+    )
+
+
+def people(count, scans=1, key="p", label=None):
+    return [
+        record(number, f"{key}{sha256_json([key, number // scans])[:8]}", label=label)
+        for number in range(count * scans)
+    ]
+
+
+def test_every_patient_has_one_split_and_the_fractions_hold():
+    records = people(40, scans=3)
+    splits = split_patients(records, SplitPlan(seed=1, validation=0.1, test=0.25))
+    assert set(splits) == {r.patient for r in records}
+    assert patients_in(splits) == {"train": 26, "validation": 4, "test": 10}
+
+
+def test_the_secret_key_and_the_order_change_nothing():
+    plan = SplitPlan(seed=3)
+    for label in (None, "empty"):  # the same label map for all: its hash tells nobody apart
+        here, there = people(30, scans=2, label=label), people(30, scans=2, key="q", label=label)
+        by_case = {r.id: split_patients(here, plan)[r.patient] for r in here}
+        assert by_case == {r.id: split_patients(there, plan)[r.patient] for r in there}
+        there = sorted(there, key=lambda r: r.patient)
+        assert by_case == {r.id: split_patients(there, plan)[r.patient] for r in there}
+
+
+def test_the_seed_decides():
+    records = people(30)
+    first, second = (split_patients(records, SplitPlan(seed=seed)) for seed in (0, 1))
+    assert first == split_patients(records, SplitPlan(seed=0))
+    assert first != second
+    rates = Counter()
+    for seed in range(200):
+        rates.update(p for p, s in split_patients(people(10), SplitPlan(seed=seed)).items() if s == "test")
+    assert len(rates) == 10
+    assert max(rates.values()) < 45  # of 200 seeds each patient is drawn about 20 times
+
+
+def test_splits_of_the_source_are_kept():
+    records = [*people(20), record(100, "t", "test"), record(101, "v", "validation"), record(102, "t", None)]
+    splits = split_patients(records, SplitPlan())
+    assert splits["t"] == "test"
+    assert splits["v"] == "validation"
+    assert patients_in(splits) == {"train": 20, "validation": 1, "test": 1}
+    with pytest.raises(MedsynthError, match="one patient into two splits"):
+        split_patients([*records, record(103, "t", "train")], SplitPlan())
+
+
+def test_one_person_under_two_names_stays_together():
+    twins = [record(50, "x"), record(51, "y", image=50), record(52, "y"), record(53, "z", image=52)]
+    for seed in range(30):
+        splits = split_patients([*people(6), *twins], SplitPlan(seed=seed, validation=0.2, test=0.2))
+        assert splits["x"] == splits["y"] == splits["z"]
+    shared_label = [record(60, "x", label=9), record(61, "y", label=9)]
+    apart = [split_patients([*people(6), *shared_label], SplitPlan(seed=seed)) for seed in range(60)]
+    assert any(splits["x"] != splits["y"] for splits in apart)
+    with pytest.raises(MedsynthError, match="one patient into two splits"):
+        split_patients([*people(6), record(50, "x", "train"), record(51, "y", "test", image=50)], SplitPlan())
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_too_few_patients(count):
+    with pytest.raises(MedsynthError, match=rf"{count} patient\(s\) cannot fill 3 splits.*at least {3 - count} more"):
+        split_patients(people(count, scans=4), SplitPlan())
+
+
+def test_as_few_as_can_be():
+    assert sorted(patients_in(split_patients(people(3), SplitPlan())).values()) == [1, 1, 1]
+    assert patients_in(split_patients(people(2), SplitPlan(test=0)))["test"] == 0
+    with pytest.raises(MedsynthError, match="no patient is left for training"):
+        split_patients(people(3), SplitPlan(validation=0.6, test=0.39))
+    with pytest.raises(MedsynthError, match="no patient is left for training"):
+        split_patients([replace(r, split="test") for r in people(3)], SplitPlan())
+
+
+@pytest.mark.parametrize(("validation", "test"), [(-0.1, 0.1), (0.5, 0.5), (0.1, 1.0)])
+def test_fractions_that_leave_none(validation, test):
+    with pytest.raises(MedsynthError, match="fractions"):
+        SplitPlan(validation=validation, test=test)
