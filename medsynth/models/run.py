@@ -90,7 +90,7 @@ def build(spec: Mapping[str, Any], allow: Sequence[str] = ()) -> Any:
     module, _, name = target.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)(**values)
-    except (ImportError, AttributeError, TypeError, ValueError, KeyError, IndexError, RuntimeError):
+    except (ImportError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError, RuntimeError):
         raise RunError(f"the run's {target} cannot be made by this version of medsynth; update it") from None
 
 
@@ -167,7 +167,10 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
         )
     if not isinstance(conditioner, ClassConditioner) or not hasattr(autoencoder, "latent_channels"):
         raise RunError("the run's parts are not in their places: it was altered")
-    return DiffusionModel(layout, autoencoder, network, conditioner, augmentation), info
+    try:
+        return DiffusionModel(layout, autoencoder, network, conditioner, augmentation), info
+    except (TypeError, ValueError, ArithmeticError, RuntimeError):
+        raise RunError("the run's parts do not fit each other: it was altered") from None
 
 
 def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu", allow: Sequence[str] = ()) -> Run:
