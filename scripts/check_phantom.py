@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MedsynthError as error:
         print(f"check_phantom: {error}", file=sys.stderr)
         return error.exit_code
-    Console().print(check.table())
+    Console(width=150).print(check.table())
     print(f"phantom check: {check.verdict}")
     return check.exit_code
 

@@ -61,7 +61,9 @@ def main() -> int:
         *(steps if chosen.short else ()),
     )
     medsynth("generate", trained, f"out={out}/samples", f"count={count}", "batch_size=16")
-    medsynth("generate", trained, f"out={out}/samples_untrained", f"count={count}", "batch_size=16", "weights=untrained")
+    medsynth(
+        "generate", trained, f"out={out}/samples_untrained", f"count={count}", "batch_size=16", "weights=untrained"
+    )
     check = script(
         "check_phantom.py",
         *("--samples", f"{out}/samples", "--untrained", f"{out}/samples_untrained", "--cases", f"{out}/cases"),

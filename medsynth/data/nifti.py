@@ -80,11 +80,12 @@ def _read_whole(path: Path) -> tuple[NDArray[Any], Callable[[tuple[int, ...]], G
     return array, lambda shape: Geometry(shape, affine)
 
 
-def write_nifti(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
+def write_nifti(path: Path, array: NDArray[Any], geometry: Geometry, description: str = "") -> None:
     """Write `array` with sform and qform of `geometry`, whole or not at all.
 
     The same array and geometry give the same bytes. float64 is stored as float32,
-    bool as uint8; other types as they are. The header holds nothing else.
+    bool as uint8; other types as they are. The header holds nothing else but
+    `description`, up to 79 ASCII characters.
 
     Raises:
         GeometryError: the array's shape is not the geometry's.
@@ -99,6 +100,7 @@ def write_nifti(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
         array = array.astype(np.int32)
     image = nib.nifti1.Nifti1Image(np.ascontiguousarray(array), geometry.affine)
     image.header.set_xyzt_units("mm")
+    image.header["descrip"] = description.encode("ascii")[:79]
     image.set_sform(geometry.affine, code=1)
     image.set_qform(geometry.affine, code=1, strip_shears=True)
     raw = image.to_bytes()

@@ -30,6 +30,9 @@ from medsynth.models.model import SamplingPlan
 from medsynth.models.run import Run, load_run
 from medsynth.records import SAMPLES_FILE, Attribute, Channel, SampleRecord, read_records, write_records
 
+SYNTHETIC = "synthetic, medsynth: no patient's scan"
+"""Stands in the header of every volume."""
+
 _PARTS = ".parts"
 
 
@@ -136,13 +139,13 @@ def _write(
     channels = {}
     for image in layout.images:
         path = f"volumes/{index:06d}_{image.name}.nii.gz"
-        write_nifti(out / path, decoded.images[image.name], layout.grid)
+        write_nifti(out / path, decoded.images[image.name], layout.grid, SYNTHETIC)
         channels[image.name] = Channel(
             path=path, kind="image", units=image.units, modality=image.modality, sha256=sha256_file(out / path)
         )
     if layout.label is not None and decoded.label is not None:
         path = f"volumes/{index:06d}_{layout.label.name}.nii.gz"
-        write_nifti(out / path, decoded.label, layout.grid)
+        write_nifti(out / path, decoded.label, layout.grid, SYNTHETIC)
         channels[layout.label.name] = Channel(path=path, kind="label", units="label", sha256=sha256_file(out / path))
     record = SampleRecord(
         id=f"s{index:06d}",

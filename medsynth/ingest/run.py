@@ -38,7 +38,7 @@ def ingest(
     source: Path,
     out: Path,
     *,
-    identity: str,
+    identity: str | None,
     layout: str = "auto",
     workers: int = 2,
     key: Path | None = None,

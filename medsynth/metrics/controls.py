@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from medsynth.errors import MedsynthError
 
-BLUR = "reals blurred by 1 mm"
+BLUR = "reals blurred by 1 mm or a voxel"
 NOISE = "reals with 5% noise"
 AVERAGE = "averages of two patients"
 CONSTANT = "constant-mean volumes"
@@ -61,8 +61,11 @@ def controls(
 
 
 def blurred(real: ImageSet, spacing: Sequence[float], sigma_mm: float = 1.0) -> ImageSet:
-    """Every image under a Gaussian of standard deviation `sigma_mm`, isotropic in mm."""
-    sigma = [sigma_mm / step for step in spacing]
+    """Every image under a Gaussian of standard deviation `sigma_mm`, at least one voxel along each axis.
+
+    In voxels much larger than `sigma_mm` a blur of that width would change nothing.
+    """
+    sigma = [max(sigma_mm / step, 1.0) for step in spacing]
     return real._replace(images=np.stack([ndimage.gaussian_filter(image, sigma) for image in real.images]))
 
 
@@ -146,7 +149,7 @@ def _others(owners: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.in
 
 
 _DESCRIPTIONS = {
-    BLUR: "a Gaussian of 1 mm standard deviation over every image",
+    BLUR: "a Gaussian of 1 mm standard deviation, at least one voxel, over every image",
     NOISE: "white noise of 5% of the intensity range, clipped to the range of the reals",
     AVERAGE: "the mean of two patients' images, with the label map of one",
     CONSTANT: "every voxel at its image's mean",

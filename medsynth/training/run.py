@@ -102,7 +102,8 @@ class Schedule:
             raise MedsynthError("trainer: steps and the distances between looks are at least 1")
         if self.steps % every or self.checkpoint_every % every or self.preview_every % every:
             raise MedsynthError(
-                "trainer: steps, checkpoint_every and preview_every must be multiples of validate_every"
+                f"trainer: steps={self.steps}, checkpoint_every={self.checkpoint_every} and "
+                f"preview_every={self.preview_every} must be multiples of validate_every={every}"
             )
 
 
@@ -257,7 +258,12 @@ def _run_trainer(
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        trainer.fit(module, datamodule=loaders, ckpt_path=None if state is None else str(state))
+        try:
+            trainer.fit(module, datamodule=loaders, ckpt_path=None if state is None else str(state))
+        except SystemExit as end:  # what Lightning makes of an interrupt
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            raise
 
 
 @contextmanager
@@ -312,8 +318,11 @@ def _model(
             {str(record.attributes[name]) for record in training if record.attributes.get(name) is not None}
         )
         if not values:
+            known = sorted(
+                {key for record in training for key, value in record.attributes.items() if value is not None}
+            )
             raise MedsynthError(
-                f"no training case has the attribute {name}: set data.conditions to what the cases have"
+                f"no training case has the attribute {name}; they have {', '.join(known) or 'none'}: set data.conditions"
             )
         classes[name] = values
     conditioner = ClassConditioner(classes)

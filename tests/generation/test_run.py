@@ -4,6 +4,7 @@ import json
 from functools import partial
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -152,6 +153,8 @@ def test_units_and_provenance(run, samples):
     assert record.identity == "trusted"
     assert record.parents == ()
     assert record.checkpoint == medsynth.load_run(run).checkpoint
+    for channel in record.channels.values():
+        assert bytes(nib.load(samples / channel.path).header["descrip"]).startswith(b"synthetic")
     assert (samples / "contact_sheet.png").stat().st_size > 1000
 
 

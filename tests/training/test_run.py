@@ -96,6 +96,17 @@ def test_resumed_training_ends_in_the_same_bits(cases, whole, tmp_path, workers,
     assert all(torch.equal(moments[0][i]["exp_avg_sq"], moments[1][i]["exp_avg_sq"]) for i in moments[0])
 
 
+def test_an_interrupt_stays_an_interrupt(cases, tmp_path, monkeypatch):
+    from medsynth.training import module
+
+    def interrupted(self, batch, batch_idx):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.DiffusionModule, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(cases, tmp_path / "run")
+
+
 def test_another_seed_gives_other_weights(cases, whole, tmp_path):
     run(cases, tmp_path / "run", seed=1)
     assert not all(
