@@ -112,7 +112,7 @@ def _named(labels: Mapping[str, str] | None) -> dict[int, str]:
     return names
 
 
-def _check(source: Path, out: Path, identity: str, workers: int) -> None:
+def _check(source: Path, out: Path, identity: str | None, workers: int) -> None:
     if identity != "trust":
         raise UsageError(
             "there is no identity gate yet that could clear the scans: say identity=trust when you vouch that they "

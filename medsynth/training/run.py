@@ -322,7 +322,7 @@ def _model(
                 {key for record in training for key, value in record.attributes.items() if value is not None}
             )
             raise MedsynthError(
-                f"no training case has the attribute {name}; they have {', '.join(known) or 'none'}: set data.conditions"
+                f"no training case has the attribute {name}: set data.conditions; known: {', '.join(known) or 'none'}"
             )
         classes[name] = values
     conditioner = ClassConditioner(classes)
