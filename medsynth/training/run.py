@@ -2,6 +2,7 @@
 
 import logging
 import platform
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -271,6 +272,14 @@ def _quiet() -> Iterator[None]:
     """Without what Lightning says of choices that were made on purpose."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
+    hook = threading.excepthook
+
+    def unless_told(args: threading.ExceptHookArgs) -> None:
+        # TensorBoard's thread hands what it meets on a full disk to the main thread, which says it.
+        if not isinstance(args.exc_value, OSError):
+            hook(args)
+
+    threading.excepthook = unless_told
     with warnings.catch_warnings():
         for said in (
             "does not have many workers",
@@ -285,6 +294,7 @@ def _quiet() -> Iterator[None]:
         try:
             yield
         finally:
+            threading.excepthook = hook
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
 
