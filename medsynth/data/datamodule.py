@@ -40,7 +40,10 @@ class VolumeDataModule(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.batch_size, self.workers = batch_size, workers
-        self.training = TrainingSamples(training_cases, fitted.slices["train"], conditioner, augmentation, seed)
+        spacing = fitted.preparation.grid.spacing
+        self.training = TrainingSamples(
+            training_cases, fitted.slices["train"], conditioner, augmentation, seed, spacing
+        )
         self.validation = ValidationSamples(
             fitted.cases["validation"], fitted.slices["validation"], conditioner, augmentation, validation_most
         )

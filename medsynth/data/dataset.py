@@ -148,6 +148,7 @@ class TrainingSamples(Dataset[Sample]):
         conditioner: from attributes to vectors.
         augmentation: what to do to them.
         seed: of the order and of the augmentation.
+        spacing: mm along each axis of a sample; None takes voxels for cubes.
     """
 
     def __init__(
@@ -157,8 +158,9 @@ class TrainingSamples(Dataset[Sample]):
         conditioner: ClassConditioner,
         augmentation: Augmentation,
         seed: int,
+        spacing: Sequence[float] | None = None,
     ) -> None:
-        self.cases, self.augmentation, self.seed = cases, augmentation, seed
+        self.cases, self.augmentation, self.seed, self.spacing = cases, augmentation, seed, spacing
         self.places = [(case, part) for case, count in enumerate(slices) for part in range(count)]
         self.vectors = [conditioner.vector(record.attributes) for record in cases.records]
         self._order: tuple[int, np.ndarray[Any, Any]] | None = None
@@ -170,7 +172,7 @@ class TrainingSamples(Dataset[Sample]):
         case, part = self.places[int(self._order[1][place])]
         generator = np.random.default_rng([self.seed, 2, number])
         labels = len(self.cases.plan.label_values)
-        augmented = self.augmentation(self.cases[case]["x"][part], labels, generator)
+        augmented = self.augmentation(self.cases[case]["x"][part], labels, generator, self.spacing)
         return Sample(augmented.x, torch.cat([self.vectors[case], augmented.parameters]), torch.tensor(number))
 
 

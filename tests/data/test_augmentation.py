@@ -100,6 +100,21 @@ def test_turn_and_size_are_as_told():
         assert middle[:, 1, 1].abs().max() < 1e-4  # about the middle
 
 
+def test_a_turn_stays_a_turn_where_voxels_are_no_cubes():
+    """In mm the gradients of the coordinates stay perpendicular and of one length."""
+    spacing = np.array([1.0, 1.5, 4.0])
+    index = torch.meshgrid(*[torch.arange(-8.0, 9)] * 3, indexing="ij")
+    millimetres = torch.stack([axis * step for axis, step in zip(index, spacing, strict=True)])
+    plan = Augmentation(rotate=10, scale=0.1, probability=1)
+    for seed in range(10):
+        augmented = plan(millimetres, 0, rng(seed), spacing)
+        middle = augmented.x[:, 7:10, 7:10, 7:10]
+        size = 1 + 0.1 * augmented.parameters[3].item()
+        jacobian = np.stack([middle.diff(dim=1 + a).mean((1, 2, 3)).numpy() / spacing[a] for a in range(3)], axis=1)
+        assert np.abs(jacobian.T @ jacobian * size**2 - np.eye(3)).max() < 1e-3
+        assert np.linalg.det(jacobian) > 0
+
+
 def test_not_turned_is_untouched_and_told_zero():
     x, plan = case(), Augmentation(rotate=10, scale=0.1, probability=0.5)
     still = 0
