@@ -143,6 +143,11 @@ class DiffusionModule(lightning.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the mean over all samples and levels."""
         total, count = self._sums.tolist()
+        if not math.isfinite(total):
+            raise MedsynthError(
+                f"the loss is no number after step {self.global_step}: lower objective.learning_rate or set "
+                "precision=fp32, and train into a new folder"
+            )
         self.log("validation/loss", total / count, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:

@@ -195,7 +195,7 @@ def train(
         _fit_latents(diffusion, fitted, progress)
         if parent is not None:
             initialise_from(diffusion.network, parent.model.network.state_dict())
-    accelerator, bits = _hardware(device, precision)
+    accelerator, bits = _hardware(device, precision, diffusion)
     facts = {
         "seed": seed,
         "schedule": asdict(trainer),
@@ -409,7 +409,7 @@ def _info(fitted: FittedData, facts: Mapping[str, Any], parent: RunInfo | None) 
     )
 
 
-def _hardware(device: str, precision: str) -> tuple[str, str]:
+def _hardware(device: str, precision: str, model: DiffusionModel) -> tuple[str, str]:
     """Accelerator and "bf16" or "fp32"."""
     if device not in ("auto", "cpu", "cuda") or precision not in ("auto", "bf16", "fp32"):
         raise MedsynthError("device is auto, cpu or cuda; precision is auto, bf16 or fp32")
@@ -420,7 +420,24 @@ def _hardware(device: str, precision: str) -> tuple[str, str]:
     if precision == "auto":
         able = torch.cuda.is_bf16_supported() if accelerator == "gpu" else torch.cpu._is_avx512_bf16_supported()
         precision = "bf16" if able else "fp32"
+        if _bf16_gradients_break(model, accelerator):
+            precision = "fp32"
+    if precision == "bf16" and _bf16_gradients_break(model, accelerator):
+        raise MedsynthError(
+            "bf16 on a CPU needs more than 2 voxels a side in the network's coarsest level: set precision=fp32, "
+            "a larger data.resampling.size or fewer model.features"
+        )
     return accelerator, precision
+
+
+def _bf16_gradients_break(model: DiffusionModel, accelerator: str) -> bool:
+    """Whether torch's bf16 gradient of a 3D convolution is not to be trusted.
+
+    On a CPU with AVX512-BF16 the weight gradient of volumes 2 voxels thick reads memory
+    that nobody wrote (measured with torch 2.13: NaN in most calls, other bits in each).
+    """
+    sides = model.latent_shape[1:]
+    return accelerator == "cpu" and len(sides) == 3 and min(sides) // model.network.stride <= 2
 
 
 def _environment(accelerator: str, bits: str, workers: int) -> dict[str, Any]:

@@ -184,6 +184,18 @@ def test_stopped_and_called_again_repeats_nothing(run, samples, tmp_path, monkey
     assert generate(run, out, count=5, seed=3, sampler=PLAN, batch_size=2, progress=False).made == 0
 
 
+@pytest.mark.parametrize(
+    "change", [{"seed": 4}, {"sampler": SamplingPlan(steps=5)}, {"weights": "last"}, {"condition": {"class": "b"}}]
+)
+def test_samples_of_another_plan_are_not_taken_for_ones_own(run, samples, tmp_path, change):
+    import shutil
+
+    shutil.copytree(samples, tmp_path / "out")
+    with pytest.raises(MedsynthError, match="another run or plan; choose another out"):
+        generate(run, tmp_path / "out", **{"count": 5, "seed": 3, "sampler": PLAN, "progress": False, **change})
+    assert (tmp_path / "out" / "samples.jsonl").read_text() == (samples / "samples.jsonl").read_text()
+
+
 def test_a_volume_cut_short_is_made_again(run, samples, tmp_path):
     out = tmp_path / "out"
     generate(run, out, count=2, seed=3, sampler=PLAN, progress=False)

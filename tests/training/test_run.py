@@ -14,6 +14,7 @@ from medsynth.models.run import load_run
 from medsynth.models.sealed import read_sealed
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
+from medsynth.records import CaseRecord, read_records, write_records
 from medsynth.training.module import Objective
 from medsynth.training.run import DataPlan, ImageInput, Schedule, train
 
@@ -38,7 +39,7 @@ def run(cases, out, steps=6, data=DATA, **settings):
         data=data,
         autoencoder=Haar(),
         model=settings.pop("model", NETWORK),
-        objective=Objective(warmup=2),
+        objective=settings.pop("objective", Objective(warmup=2)),
         trainer=schedule,
         cache=cases.parent / "cache",
         **settings,
@@ -213,7 +214,70 @@ def test_a_resume_elsewhere_is_recorded(cases, tmp_path, capsys):
     out = tmp_path / "run"
     run(cases, out)
     (out / "checkpoints" / "step-00000006.ckpt").unlink()
-    run(cases, out, precision="bf16", progress=True)
+    run(cases, out, threads=2, progress=True)
+    torch.set_num_threads(1)
     environments = load_run(out).info.training["environments"]
-    assert [(entry["from_step"], entry["precision"]) for entry in environments] == [(0, "fp32"), (4, "bf16")]
-    assert "resumed with another precision" in capsys.readouterr().out
+    assert [(entry["from_step"], entry["threads"]) for entry in environments] == [(0, 1), (4, 2)]
+    assert "resumed with another threads" in capsys.readouterr().out
+
+
+def test_a_fine_tuned_run_carries_what_its_parent_carried(make_cases, cases, tmp_path):
+    """Cases that the gate cleared do not clear a model that has seen others before them."""
+    from dataclasses import replace
+
+    parent = make_cases(tmp_path / "parent" / "cases")
+    trusted = read_records(parent / "cases.jsonl", CaseRecord)
+    odd = [replace(record, licence="CC-BY-4.0", patient_source="presumed") for record in trusted]
+    write_records(parent / "cases.jsonl", odd)
+    run(parent, tmp_path / "first", steps=2)
+    own = make_cases(tmp_path / "own" / "cases")
+    cleared = [replace(record, identity="cleared", licence="CC0-1.0") for record in trusted]
+    write_records(own / "cases.jsonl", cleared)
+    run(own, tmp_path / "alone", steps=2)
+    run(own, tmp_path / "tuned", steps=2, init_from=tmp_path / "first")
+    alone, tuned = load_run(tmp_path / "alone").info, load_run(tmp_path / "tuned").info
+    assert (alone.identity, alone.overrides, alone.licences) == ("cleared", (), ("CC0-1.0",))
+    assert not alone.patient_keys_presumed
+    assert (tuned.identity, tuned.overrides) == ("trusted", ("identity=trust",))
+    assert tuned.licences == ("CC-BY-4.0", "CC0-1.0")
+    assert tuned.patient_keys_presumed
+    assert tuned.training["init_from"] == load_run(tmp_path / "first").checkpoint
+
+
+@pytest.mark.parametrize("change", ["seed", "steps", "cases", "model", "objective"])
+def test_another_training_does_not_go_on_in_the_folder(make_cases, cases, whole, tmp_path, change):
+    before = (whole / "run.json").read_bytes()
+    settings = {"seed": {"seed": 1}, "steps": {"steps": 8}, "model": {"model": partial(NETWORK, features=(16, 16))}}
+    if change == "cases":
+        cases = make_cases(tmp_path / "cases", patients=7)
+    if change == "objective":
+        settings["objective"] = {"objective": Objective(warmup=3)}
+    with pytest.raises(MedsynthError, match="other cases or with other settings; choose another out"):
+        run(cases, whole, **settings.get(change, {}))
+    assert (whole / "run.json").read_bytes() == before
+
+
+def test_bf16_where_its_gradients_can_be_trusted(cases, tmp_path):
+    """Volumes of 2 voxels a side in the coarsest level: torch's bf16 gradients there are of unwritten memory."""
+    from dataclasses import replace
+
+    if torch.cuda.is_available() or not torch.cpu._is_avx512_bf16_supported():
+        pytest.skip("bf16 on the CPU needs AVX512-BF16")
+    with pytest.raises(MedsynthError, match="bf16 on a CPU needs more than 2 voxels"):
+        run(cases, tmp_path / "run", precision="bf16")
+    run(cases, tmp_path / "auto", steps=2, precision="auto")
+    assert load_run(tmp_path / "auto").info.training["environments"][0]["precision"] == "fp32"
+    larger = replace(DATA, resampling=replace(DATA.resampling, size=(16, 16, 16)))
+    for out in ("first", "again"):
+        run(cases, tmp_path / out, steps=2, precision="auto", data=larger)
+        assert load_run(tmp_path / out).info.training["environments"][0]["precision"] == "bf16"
+    first, again = weights(tmp_path / "first"), weights(tmp_path / "again")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_a_training_that_diverges_stops_with_one_line(cases, tmp_path, monkeypatch):
+    from medsynth.training import module
+
+    monkeypatch.setattr(module, "denoising_loss", lambda *_: torch.full((2,), float("nan"), requires_grad=True))
+    with pytest.raises(MedsynthError, match="the loss is no number after step 2"):
+        run(cases, tmp_path / "run")
