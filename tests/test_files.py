@@ -36,6 +36,18 @@ def test_killed_while_writing_leaves_nothing_under_the_final_name(tmp_path, befo
     assert (path.read_bytes() if path.exists() else None) == before
 
 
+def test_the_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+    real, order = os.fsync, []
+
+    def watched(descriptor):
+        order.append((Path(f"/proc/self/fd/{descriptor}").resolve() == tmp_path, (tmp_path / "a").exists()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    write_bytes(tmp_path / "a", b"x")
+    assert order == [(False, False), (True, True)]  # the file, then, renamed, its folder
+
+
 def test_a_writer_that_fails_leaves_nothing(tmp_path):
     def fail(file):
         file.write(b"x")

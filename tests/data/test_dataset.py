@@ -51,6 +51,7 @@ def test_a_sample_depends_on_its_number_and_the_seed_alone(prepared):
         assert all(torch.equal(a, b) for a, b in zip(sample, again[n], strict=True))
         assert sample.number == n
         assert sample.x.shape == (3, 8, 8, 8)
+    assert len({tuple(sample.vector[2:].tolist()) for sample in first}) > 5  # each number its own augmentation
     other = samples(prepared, seed=1)
     assert any(not torch.equal(first[n].x, other[n].x) for n in range(5))
 
