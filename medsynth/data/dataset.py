@@ -19,6 +19,7 @@ from medsynth.models.conditioner import ClassConditioner
 from medsynth.models.sealed import read_sealed, write_sealed
 from medsynth.records import CaseRecord
 
+_HELD_BYTES = 2**30  # prepared cases that each process holds in memory
 _VERSION = 2  # of the steps in `prepare_case` and below: another number, other cache names
 
 
@@ -87,7 +88,7 @@ class PreparedCases:
 
     The cache's names are hashes of the case's bytes and of the plan, so another plan or
     a changed scan never meets an old entry. An entry that was cut short or altered is
-    made again.
+    made again. The first gigabyte of them stays in memory.
 
     Args:
         folder: CASES.
@@ -100,6 +101,8 @@ class PreparedCases:
         self.records = list(records)
         self.plan = plan
         self.folder, self.cache = folder, cache
+        self._held: dict[int, dict[str, Tensor]] = {}
+        self._room = _HELD_BYTES
         described = {
             "version": _VERSION,
             "intensity": [[name, asdict(value)] for name, value in plan.intensity.items()],
@@ -114,6 +117,16 @@ class PreparedCases:
         return len(self.records)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if index not in self._held:
+            item = self._read(index)
+            size = sum(part.nbytes for part in item.values())
+            if size > self._room:
+                return item
+            self._room -= size
+            self._held[index] = item
+        return self._held[index]
+
+    def _read(self, index: int) -> dict[str, Tensor]:
         path = self.cache / f"{self._names[index]}.pt"
         if path.exists():
             try:

@@ -74,7 +74,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
     return Anatomy(
         width=148 * size + between(-8, 10),
         depth=104 * size + between(-7, 8),
-        fat=between(9, 20),
+        fat=between(8, 26),
         waist=between(0.86, 1.02),
         diaphragm=between(-32, -8),
         lung_height=between(140, 165) * size,
@@ -90,13 +90,14 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         lesion_radius=between(16, 24),
         lesion_place=(between(-15, 20), between(-25, 25), between(-15, 15)),
         waves=waves,
+        # From before to well after contrast, from dense to thin bone, from full to half inspiration.
         hu={
             "fat": between(-112, -92),
             "body": between(35, 60),
-            "lungs": between(-850, -760),
-            "liver": between(98, 132),
-            "spine": between(260, 360),
-            "heart": between(145, 195),
+            "lungs": between(-870, -700),
+            "liver": between(75, 140),
+            "spine": between(200, 420),
+            "heart": between(100, 230),
             "vessel": between(180, 230),
             "spleen": between(115, 145),
             "kidney": between(160, 200),

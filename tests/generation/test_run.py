@@ -22,7 +22,8 @@ from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
 from medsynth.records import CaseRecord, SampleRecord, read_records
 from medsynth.training.module import Objective
-from medsynth.training.run import DataPlan, ImageInput, Schedule, train
+from medsynth.training.plan import DataPlan, ImageInput, Schedule
+from medsynth.training.run import train
 
 PLAN = SamplingPlan(steps=4)
 

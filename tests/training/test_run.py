@@ -16,7 +16,8 @@ from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
 from medsynth.records import CaseRecord, read_records, write_records
 from medsynth.training.module import Objective
-from medsynth.training.run import DataPlan, ImageInput, Schedule, train
+from medsynth.training.plan import DataPlan, ImageInput, Schedule
+from medsynth.training.run import train
 
 NETWORK = partial(UNet, features=(8, 8), head_channels=8, norm_groups=4)
 DATA = DataPlan(

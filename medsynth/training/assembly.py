@@ -1,0 +1,94 @@
+"""Cases and settings become a model whose latents are measured."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from medsynth.data.fitting import FittedData, fit_preparation
+from medsynth.data.resampling import Intensity
+from medsynth.diffusion.noise import generator_for
+from medsynth.errors import MedsynthError
+from medsynth.models.conditioner import ClassConditioner
+from medsynth.models.model import DiffusionModel
+from medsynth.nets.autoencoders import Haar, Identity
+from medsynth.nets.unet import UNet
+from medsynth.training.plan import DataPlan
+from medsynth.training.progress import progress_bar
+
+
+def fit_data(cases: Path, data: DataPlan, cache: Path, progress: bool) -> FittedData:
+    """Prepare the cases under a bar, and learn the form of a sample from the training patients."""
+    with progress_bar(progress) as bar:
+
+        def each(text: str, total: int) -> Callable[[], None]:
+            task = bar.add_task(text, total=total, note="")
+            return lambda: bar.advance(task)
+
+        return fit_preparation(
+            cases,
+            images={part.name: Intensity(kind=part.kind, low=part.low, high=part.high) for part in data.images},
+            label=data.label,
+            resampling=data.resampling,
+            split=data.split,
+            conditions=data.conditions,
+            cache=cache,
+            each=each,
+        )
+
+
+def build_model(
+    fitted: FittedData, data: DataPlan, autoencoder: Identity | Haar, network: Callable[..., UNet], seed: int
+) -> DiffusionModel:
+    """A model that fits the cases, its first weights a function of the seed.
+
+    Raises:
+        MedsynthError: an attribute no training case has, a size the network cannot halve.
+    """
+    training = fitted.cases["train"].records
+    classes = {}
+    for name in data.conditions:
+        values = sorted(
+            {str(record.attributes[name]) for record in training if record.attributes.get(name) is not None}
+        )
+        if not values:
+            known = sorted(
+                {key for record in training for key, value in record.attributes.items() if value is not None}
+            )
+            raise MedsynthError(
+                f"no training case has the attribute {name}: set data.conditions; known: {', '.join(known) or 'none'}"
+            )
+        classes[name] = values
+    conditioner = ClassConditioner(classes)
+    layout = fitted.preparation.layout
+    augmentation = data.augmentation.width(layout.rank)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator_for("weights", seed))))
+        made = network(
+            rank=layout.rank,
+            channels=autoencoder.latent_channels(layout.channels, layout.rank),
+            vector=conditioner.width + augmentation,
+        )
+    model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation)
+    sides = model.latent_shape[1:]
+    if any(side % made.stride for side in sides):
+        raise MedsynthError(
+            f"data.resampling.size={list(layout.grid.shape)} gives a latent of {list(sides)}, which does not divide by "
+            f"{made.stride}: make every side a multiple of {made.stride * autoencoder.stride}"
+        )
+    return model
+
+
+def fit_latents(model: DiffusionModel, fitted: FittedData, progress: bool) -> None:
+    """Measure mean and standard deviation of the training cases' latents, under a bar."""
+    cases = fitted.cases["train"]
+    with progress_bar(progress) as bar:
+        task = bar.add_task("measuring latents", total=len(cases), note="")
+
+        def batches() -> Iterator[Tensor]:
+            for index in range(len(cases)):
+                yield cases[index]["x"]
+                bar.advance(task)
+
+        model.fit_latents(batches())

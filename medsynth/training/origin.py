@@ -1,0 +1,52 @@
+"""What a run says of where it comes from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medsynth.data.fitting import FittedData
+from medsynth.data.split import patients_in
+from medsynth.errors import MedsynthError, RunError
+from medsynth.models.model import DiffusionModel
+from medsynth.models.run import RunInfo, read_run
+
+
+def require_same(out: Path, model: DiffusionModel, info: RunInfo) -> None:
+    """Refuse to go on with a training of other cases, another model or other settings."""
+    earlier, its_info = read_run(out)
+    same = (
+        earlier.layout.to_json() == model.layout.to_json()
+        and all(
+            getattr(earlier, part).spec == getattr(model, part).spec
+            for part in ("autoencoder", "network", "conditioner")
+        )
+        and its_info.cases_sha256 == info.cases_sha256
+        and {name: its_info.training.get(name) for name in info.training} == info.to_json()["training"]
+    )
+    if not same:
+        raise MedsynthError(f"{out} holds a training of other cases or with other settings; choose another out")
+
+
+def run_info(fitted: FittedData, facts: Mapping[str, Any], parent: RunInfo | None) -> RunInfo:
+    """What the run says of its origin; a fine-tuned model has seen its parent's patients too."""
+    order = ("cleared", "trusted", "unknown")
+    least = max((record.identity for record in fitted.records), key=order.index)
+    overrides = set() if least == "cleared" else {f"identity={'trust' if least == 'trusted' else least}"}
+    licences = {record.licence for record in fitted.records if record.licence}
+    presumed = any(record.patient_source == "presumed" for record in fitted.records)
+    if parent is not None:
+        if parent.identity not in order:
+            raise RunError("init_from: the run does not say how its patients' identity was cleared; it was altered")
+        least = max(least, parent.identity, key=order.index)
+        overrides |= set(parent.overrides)
+        licences |= set(parent.licences)
+        presumed |= parent.patient_keys_presumed
+    return RunInfo(
+        cases_sha256=fitted.preparation.cases_sha256,
+        identity=least,
+        overrides=tuple(sorted(overrides)),
+        licences=tuple(sorted(licences)),
+        patients={str(name): count for name, count in patients_in(fitted.splits).items()},
+        patient_keys_presumed=presumed,
+        training=facts,
+    )

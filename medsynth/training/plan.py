@@ -1,0 +1,102 @@
+"""What is learnt, how long, and what came of it: the plain settings of a training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from medsynth.data.augmentation import Augmentation
+from medsynth.data.resampling import Resampling
+from medsynth.data.split import SplitPlan
+from medsynth.errors import MedsynthError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInput:
+    """An image channel of the cases and its intensity; see Intensity.
+
+    `name` "image" also stands for the only image channel there is, whatever its name.
+    """
+
+    name: str
+    kind: Literal["window", "percentiles"]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPlan:
+    """What of the cases is learnt.
+
+    Args:
+        images: the image channels, in order.
+        label: label channel generated along with the images, or None.
+        resampling: orientation, spacing, size, slices.
+        split: patients for validation and test.
+        conditions: attributes the model is conditioned on ("class").
+        augmentation: of training cases.
+        batch_size: of the global batch.
+        validation_most: largest number of validation samples.
+    """
+
+    images: Sequence[ImageInput]
+    label: str | None
+    resampling: Resampling
+    split: SplitPlan
+    conditions: Sequence[str] = ()
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    batch_size: int = 8
+    validation_most: int = 64
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.validation_most < 1 or not self.images:
+            raise MedsynthError("data: batch_size and validation_most are at least 1, images names a channel")
+        if len({image.name for image in self.images}) < len(self.images):
+            raise MedsynthError("data.images names one channel twice")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long, and how often to look.
+
+    Args:
+        steps: optimiser steps.
+        validate_every: steps between validations; divides `steps`.
+        checkpoint_every: steps between training states; a multiple of `validate_every`.
+        preview_every: steps between contact sheets; a multiple of `validate_every`.
+        preview_count: samples on a contact sheet, 0 for none.
+    """
+
+    steps: int
+    validate_every: int
+    checkpoint_every: int
+    preview_every: int
+    preview_count: int = 4
+
+    def __post_init__(self) -> None:
+        every = self.validate_every
+        if min(self.steps, every, self.checkpoint_every, self.preview_every) < 1 or self.preview_count < 0:
+            raise MedsynthError("trainer: steps and the distances between looks are at least 1")
+        if self.steps % every or self.checkpoint_every % every or self.preview_every % every:
+            raise MedsynthError(
+                f"trainer: steps={self.steps}, checkpoint_every={self.checkpoint_every} and "
+                f"preview_every={self.preview_every} must be multiples of validate_every={every}"
+            )
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """How it went: the last step, the lowest validation loss and its step, seconds, where it resumed."""
+
+    step: int
+    best_loss: float
+    best_step: int
+    seconds: float
+    resumed_from: int
+
+    @property
+    def summary(self) -> str:
+        """One line for the eye."""
+        return (
+            f"{self.step} steps; lowest validation loss {self.best_loss:.4f} at step {self.best_step}; "
+            f"{self.seconds / 60:.1f} minutes"
+        )
