@@ -1,6 +1,5 @@
 """Generate: a plan of samples -> NIfTI volumes and samples.jsonl, resumable."""
 
-import itertools
 import json
 import shutil
 import time
@@ -89,7 +88,9 @@ def generate(
     plan = sampler or SamplingPlan()
     place = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device
     loaded = load_run(run, weights=weights, device=place)
-    wanted = _conditions(loaded, count, dict(condition or {}))
+    conditioner, given = loaded.model.conditioner, dict(condition or {})
+    conditioner.check(given)
+    wanted = [conditioner.in_turn(index, given) for index in range(count)]
     preparation = Preparation.read(run)
     out.mkdir(parents=True, exist_ok=True)
     finished = _finished(out, count)
@@ -114,14 +115,6 @@ def generate(
     _sheet(out, records, loaded)
     shutil.rmtree(out / _PARTS, ignore_errors=True)
     return GenerateReport(count, len(todo), time.monotonic() - started)
-
-
-def _conditions(run: Run, count: int, condition: dict[str, Attribute]) -> list[dict[str, Attribute]]:
-    conditioner = run.model.conditioner
-    conditioner.check(condition)
-    free = {name: values for name, values in conditioner.classes.items() if name not in condition}
-    turns = [dict(zip(free, values, strict=True)) for values in itertools.product(*free.values())]
-    return [{**turns[index % len(turns)], **condition} for index in range(count)]
 
 
 def _write(

@@ -1,5 +1,6 @@
 """From what is known of a case to what the network is told."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -50,6 +51,12 @@ class ClassConditioner(Recorded):
     def known(self, attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
         """The attributes whose value the model was trained on."""
         return {name: attributes[name] for name, values in self.classes.items() if str(attributes.get(name)) in values}
+
+    def in_turn(self, index: int, given: Mapping[str, Attribute]) -> dict[str, Attribute]:
+        """The condition of sample `index`: `given`, and every combination of the other classes in turn."""
+        free = {name: values for name, values in self.classes.items() if name not in given}
+        turns = list(itertools.product(*free.values()))
+        return {**dict(zip(free, turns[index % len(turns)], strict=True)), **given}
 
     def check(self, attributes: Mapping[str, Attribute]) -> None:
         """Refuse attributes the model knows nothing of."""

@@ -162,7 +162,8 @@ class DiffusionModel(nn.Module):
         Args:
             count: how many.
             seed, first: sample i of the list is number first + i of the plan with `seed`.
-            condition: attributes for all of them, {"class": "PNEUMONIA"} for instance.
+            condition: attributes for all of them, {"class": "PNEUMONIA"} for instance; classes
+                that it does not name are made in turn.
             sampler, steps, guidance: see SamplingPlan.
             batch: how many at a time; does not change the result.
 
@@ -177,7 +178,8 @@ class DiffusionModel(nn.Module):
         made: list[Decoded] = []
         for start in range(first, first + count, batch):
             indices = range(start, min(start + batch, first + count))
-            latents = self.sample_latents(indices, [wanted] * len(indices), seed=seed, plan=plan)
+            conditions = [self.conditioner.in_turn(index, wanted) for index in indices]
+            latents = self.sample_latents(indices, conditions, seed=seed, plan=plan)
             made.extend(self.layout.decode(x) for x in self.decode(latents))
         self.train(training)
         return made

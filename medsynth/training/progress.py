@@ -88,11 +88,7 @@ class Previews(Callback):
         if not self.count or trainer.global_step % self.every:
             return
         model = pl_module.average
-        classes = model.conditioner.classes
-        made = []
-        for number in range(self.count):
-            condition = {name: values[number % len(values)] for name, values in classes.items()}
-            made += model.sample(1, seed=0, first=number, condition=condition, steps=12)
+        made = model.sample(self.count, seed=0, steps=12)
         first = model.layout.images[0]
         path = self.run / "previews" / f"step-{trainer.global_step:08d}.png"
         contact_sheet(
