@@ -83,7 +83,7 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         heart_shift=between(14, 30),
         liver=(between(100, 116) * size, between(70, 84) * size, between(86, 106) * size),
         liver_slope=between(0.55, 0.85),
-        spine_radius=between(18, 22) * size,
+        spine_radius=between(22, 26) * size,
         spine_curve=between(4, 14),
         spleen=between(26, 38),
         lesion=site,

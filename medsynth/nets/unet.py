@@ -60,7 +60,7 @@ class UNet(Recorded, nn.Module):
         self.unet = DiffusionModelUNet(
             spatial_dims=rank,
             in_channels=channels + spatial,
-            out_channels=channels,
+            out_channels=2 * channels,
             num_res_blocks=res_blocks,
             channels=tuple(features),
             attention_levels=wanted,
@@ -69,11 +69,6 @@ class UNet(Recorded, nn.Module):
             num_class_embeds=1 if vector else None,
             use_flash_attention=True,
         )
-        # Two values an entry, and point by point: a 3x3x3 kernel to that many channels would cost the most of all.
-        last = (nn.Conv2d, nn.Conv3d)[rank - 2](features[0], 2 * channels, 1)
-        for parameter in last.parameters():
-            nn.init.zeros_(parameter)
-        self.unet.out[2] = last
         if vector:
             # MONAI embeds one class index; a vector of any meaning is embedded linearly instead.
             self.unet.class_embedding = nn.Linear(vector, features[0] * 4, bias=False)

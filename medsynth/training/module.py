@@ -152,9 +152,7 @@ class DiffusionModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam with warm-up and a half cosine."""
-        optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=self.objective.learning_rate, betas=(0.9, 0.99), eps=1e-8
-        )
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.objective.learning_rate, betas=(0.9, 0.99))
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
