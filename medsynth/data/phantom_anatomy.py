@@ -96,8 +96,8 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
             "body": between(35, 60),
             "lungs": between(-870, -700),
             "liver": between(75, 140),
-            "spine": between(200, 420),
-            "heart": between(100, 230),
+            "spine": between(240, 420),
+            "heart": between(110, 215),
             "vessel": between(180, 230),
             "spleen": between(115, 145),
             "kidney": between(160, 200),
@@ -164,7 +164,7 @@ def shapes(points: Points, anatomy: Anatomy, breath: float) -> dict[str, Field]:
     x, y, z = points
     base = anatomy.diaphragm - 9 * breath
     wall = _wall(points, anatomy, breath)
-    cavity = wall + np.float32(anatomy.fat + 8)
+    cavity = wall + np.float32(anatomy.fat + 14)  # muscle and ribs
     dome = _dome(points, base)
     spine = _spine(points, anatomy)
     heart = ellipsoid(_tilted(points, (-anatomy.heart_shift, 24.0, base + 38.0)), (0.0, 0.0, 0.0), anatomy.heart)

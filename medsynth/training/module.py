@@ -39,8 +39,8 @@ class Objective:
 
     learning_rate: float = 5e-4
     warmup: int = 100
-    sigma_mean: float = -1.2
-    sigma_std: float = 1.4
+    sigma_mean: float = -0.7
+    sigma_std: float = 1.6
     band_power: float = 1.0
     label_weight: float = 1.0
     drop_condition: float = 0.1

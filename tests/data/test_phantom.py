@@ -59,16 +59,9 @@ def test_every_organ_is_there_distinct_and_in_its_place(grid) -> None:
         }
         assert all(np.isfinite(where).all() for where in place.values())
         hu = {name: scan.ct[scan.label == VALUE[name]].mean() for name in place}
-        assert (
-            hu["lungs"]
-            < -600
-            < hu["body"]
-            < hu["liver"] - 20
-            < hu["liver"]
-            < hu["heart"] - 20
-            < hu["heart"]
-            < hu["spine"]
-        )
+        # Contrast is early or late: heart and liver have no fixed order, but each stands out from what is around it.
+        assert hu["lungs"] < -600 < hu["body"] < min(hu["liver"], hu["heart"]) - 20
+        assert max(hu["liver"], hu["heart"]) < hu["spine"]
         assert scan.ct[scan.label == 0].mean() < -960
         assert place["liver"][0] > 20 > 0 > place["heart"][0]
         assert place["spine"][1] < place["heart"][1] - 40
