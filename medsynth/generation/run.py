@@ -8,20 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID
 
 from medsynth.data.contact_sheet import contact_sheet
 from medsynth.data.nifti import read_nifti, write_nifti
 from medsynth.data.preparation import Preparation
+from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
 from medsynth.files import inside, sha256_file, write_json
 from medsynth.models.layout import Decoded
@@ -99,8 +91,9 @@ def generate(
         raise MedsynthError(f"{out} holds samples of another run or plan; choose another out")
     preparation.write(out)
     todo = [index for index in range(count) if index not in finished]
-    with _bar(progress) as bar:
-        task = bar.add_task("generating", total=count * plan.steps, completed=(count - len(todo)) * plan.steps)
+    with progress_bar(progress) as bar:
+        done = (count - len(todo)) * plan.steps
+        task = bar.add_task("generating", total=count * plan.steps, completed=done, note="")
         for start in range(0, len(todo), batch_size):
             indices = todo[start : start + batch_size]
             conditions = [wanted[index] for index in indices]
@@ -197,18 +190,6 @@ def _sheet(out: Path, records: list[SampleRecord], run: Run) -> None:
         label_names=layout.label.values if layout.label else None,
         captions=[" ".join(str(value) for value in (record.id, *record.condition.values())) for record in shown],
         title=f"synthetic, {len(records)} samples" + (f", the first {len(shown)}" if len(records) > len(shown) else ""),
-    )
-
-
-def _bar(show: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not show,
     )
 
 

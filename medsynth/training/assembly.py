@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from medsynth.data.fitting import FittedData, fit_preparation
+from medsynth.data.progress import progress_bar
 from medsynth.data.resampling import Intensity
 from medsynth.diffusion.noise import generator_for
 from medsynth.errors import MedsynthError
@@ -15,7 +16,6 @@ from medsynth.models.model import DiffusionModel
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
 from medsynth.training.plan import DataPlan
-from medsynth.training.progress import progress_bar
 
 
 def fit_data(cases: Path, data: DataPlan, cache: Path, progress: bool) -> FittedData:

@@ -7,24 +7,10 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from medsynth.data.contact_sheet import contact_sheet
+from medsynth.data.progress import progress_bar
 from medsynth.training.module import DiffusionModule
-
-
-def progress_bar(show: bool) -> Progress:
-    """A bar with count, time used and time left; on standard error, so that output can be piped."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
-        disable=not show,
-    )
 
 
 class TrainingBar(Callback):
