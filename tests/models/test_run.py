@@ -202,7 +202,7 @@ GOOD = LAYOUT.to_json()
         {"info": {**INFO.to_json(), "more": 1}},
         {"info": {**INFO.to_json(), "licences": 3}},
         {"layout": {**GOOD, "images": []}},
-        {"layout": {**GOOD, "images": [{**GOOD["images"][0], "name": "/../../../../tmp/x"}]}},
+        {"layout": {**GOOD, "images": [{**GOOD["images"][0], "name": "/../../../../elsewhere/x"}]}},
         {"layout": {**GOOD, "label": {"name": "label", "values": {"x": "y"}}}},
         {"layout": {**GOOD, "grid": {"shape": [8, 8], "affine": [[1]]}}},
         {"layout": None},
