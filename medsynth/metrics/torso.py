@@ -93,8 +93,8 @@ def torso_findings(
     """Everything looked at in one volume; it is a torso when all are fine.
 
     Volumes (ml) inside the training range widened by `volume_factor`; mean HU inside the
-    training range widened by `hu_margin` of its width; the part of the lungs that has
-    other tissue on all four sides in its axial slice at least 98 %; the part of the lungs that
+    training range widened by `hu_margin` of its width; the part of the lungs that the
+    other tissue encloses in its axial slice at least 98 %; the part of the lungs that
     touches the outside at most 1 %; and in mm, from centroid to centroid: liver to the
     right of the midline (mean of body, spine and heart), spine behind body and heart,
     lungs above the liver.
@@ -162,21 +162,17 @@ def _profile(mask: NDArray[Any], axis: int) -> NDArray[Any]:
 
 
 def _lungs_inside(label: NDArray[Any], geometry: Geometry, lungs: int) -> tuple[float, float]:
-    """Part of the lungs with other tissue on all four sides in its axial slice, and part beside the outside."""
+    """Part of the lungs enclosed by other tissue in its axial slice, and part with the outside as a neighbour."""
     lung = label == lungs
     total = int(lung.sum())
     if total == 0:
         return float("nan"), float("nan")
     head = int(np.argmax(np.abs(geometry.direction[2])))
-    tissue = (label > 0) & ~lung
-    enclosed = lung.copy()
-    for axis in {0, 1, 2} - {head}:
-        before = np.logical_or.accumulate(tissue, axis=axis)
-        after = np.flip(np.logical_or.accumulate(np.flip(tissue, axis), axis=axis), axis)
-        enclosed &= before & after
+    tissue = np.moveaxis((label > 0) & ~lung, head, 0)
+    hull = np.moveaxis(np.stack([ndimage.binary_fill_holes(cut) for cut in tissue]), 0, head)
     outside = ndimage.binary_propagation(_border(label.shape) & (label == 0), mask=label == 0)
     beside_outside = ndimage.binary_dilation(outside)
-    return float(enclosed.sum() / total), float((lung & beside_outside).sum() / total)
+    return float((lung & hull).sum() / total), float((lung & beside_outside).sum() / total)
 
 
 def _border(shape: tuple[int, ...]) -> NDArray[np.bool_]:
