@@ -56,14 +56,12 @@ class Augmentation:
         turning = (3 if rank == 3 else 1) + 1 if self.rotate or self.scale else 0
         return (rank if self.shift else 0) + turning + len(self.flip)
 
-    def __call__(
-        self, x: Tensor, labels: int, generator: np.random.Generator, spacing: Sequence[float] | None = None
-    ) -> Augmented:
+    def __call__(self, x: Tensor, generator: np.random.Generator, spacing: Sequence[float] | None = None) -> Augmented:
         """Augment one case.
 
         Args:
             x: (C, *spatial) in model units, larger than the result by 2 `shift` along each axis.
-            labels: the last `labels` channels are a one-hot label map in -1, +1.
+                A turn interpolates the channels of a label map like the images.
             generator: all randomness comes from it.
             spacing: mm along each axis, that a turn stays a turn where voxels are no cubes;
                 None takes them for cubes.
@@ -82,7 +80,7 @@ class Augmentation:
             if generator.uniform() >= self.probability:
                 angles, size = angles * 0, 0.0
             if angles.any() or size:
-                x = self._turn(x, labels, np.radians(self.rotate) * angles, 1 + self.scale * size, spacing)
+                x = self._turn(x, np.radians(self.rotate) * angles, 1 + self.scale * size, spacing)
             told += [*angles, size]
         for axis in self.flip:
             mirrored = bool(generator.integers(2))
@@ -91,16 +89,11 @@ class Augmentation:
         return Augmented(x.contiguous(), torch.tensor(told, dtype=torch.float32))
 
     @staticmethod
-    def _turn(x: Tensor, labels: int, angles: Sequence[float], size: float, spacing: Sequence[float] | None) -> Tensor:
-        images, rank = x.shape[0] - labels, x.ndim - 1
+    def _turn(x: Tensor, angles: Sequence[float], size: float, spacing: Sequence[float] | None) -> Tensor:
+        rank = x.ndim - 1
         matrix = np.asarray(create_rotate(rank, list(angles))) @ np.diag([1 / size] * rank + [1.0])
         if spacing is not None:
             steps = np.diag([*spacing, 1.0])
             matrix = np.linalg.inv(steps) @ matrix @ steps
-        settings = {"affine": matrix, "image_only": True}
-        parts = [Affine(mode="bilinear", padding_mode="border", **settings)(x[:images])]
-        if labels:
-            values = x[images:].argmax(0, keepdim=True).float()
-            turned = Affine(mode="nearest", padding_mode="border", **settings)(values).long()
-            parts.append(torch.cat([(turned == value).float() * 2 - 1 for value in range(labels)]))
-        return torch.cat([torch.as_tensor(part) for part in parts])
+        turned = Affine(affine=matrix, mode="bilinear", padding_mode="border", image_only=True)(x)
+        return torch.as_tensor(turned).as_subclass(Tensor)  # plain again: MONAI gives its own kind

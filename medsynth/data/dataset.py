@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
@@ -16,11 +17,12 @@ from medsynth.data.resampling import Intensity, Resampling, read_case
 from medsynth.errors import MedsynthError, RunError
 from medsynth.files import disk_errors, sha256_json
 from medsynth.models.conditioner import ClassConditioner
+from medsynth.models.label_field import label_channels
 from medsynth.models.sealed import read_sealed, write_sealed
 from medsynth.records import CaseRecord
 
 _HELD_BYTES = 2**30  # prepared cases that each process holds in memory
-_VERSION = 2  # of the steps in `prepare_case` and below: another number, other cache names
+_VERSION = 3  # of the steps in `prepare_case` and below: another number, other cache names
 
 
 def default_cache() -> Path:
@@ -37,12 +39,14 @@ class CasePlan:
         intensity: by image channel, in the order of the sample's channels.
         label: name of the label channel, or None.
         label_values: its values in the order of their channels.
+        label_reach: voxels from a label's edge to where its channel is +1 and -1.
         resampling: orientation, spacing, size (with the margin of the augmentation).
     """
 
     intensity: Mapping[str, Intensity]
     label: str | None
     label_values: tuple[int, ...]
+    label_reach: float
     resampling: Resampling
 
     def with_margin(self, margin: int) -> "CasePlan":
@@ -64,23 +68,36 @@ def prepare_case(folder: Path, record: CaseRecord, plan: CasePlan) -> dict[str, 
     for name, part in case.images.items():
         low, high = case.ranges[name]
         channels.append(torch.from_numpy((part.array - low) / (high - low)).clamp(0, 1) * 2 - 1)
-    if case.label is not None:
-        values = torch.from_numpy(case.label.array)
-        channels.extend((values == value).float() * 2 - 1 for value in plan.label_values)
+    label = None if case.label is None else case.label.array
     x = torch.stack(channels)
     geometry = next(iter(case.images.values())).geometry
     slices = plan.resampling.slices
     if slices is None:
-        x = x[None]
+        x = _with_label(x, label, plan)[None]
     else:
         positions = slices.positions(geometry.shape)
-        x = torch.stack([torch.from_numpy(np.stack([slices.cut(part, i) for part in x.numpy()])) for i in positions])
+        x = torch.stack(
+            [
+                _with_label(
+                    torch.from_numpy(np.stack([slices.cut(part, i) for part in x.numpy()])),
+                    None if label is None else slices.cut(label, i),
+                    plan,
+                )
+                for i in positions
+            ]
+        )
         geometry = slices.plane_geometry(geometry, positions[len(positions) // 2])
     return {
         "x": x.contiguous(),
         "range": torch.tensor([case.ranges[name] for name in case.images], dtype=torch.float64),
         "affine": torch.tensor(geometry.affine),
     }
+
+
+def _with_label(images: Tensor, label: NDArray[Any] | None, plan: CasePlan) -> Tensor:
+    if label is None:
+        return images
+    return torch.cat([images, label_channels(label, plan.label_values, plan.label_reach)])
 
 
 class PreparedCases:
@@ -106,7 +123,7 @@ class PreparedCases:
         described = {
             "version": _VERSION,
             "intensity": [[name, asdict(value)] for name, value in plan.intensity.items()],
-            "label": [plan.label, list(plan.label_values)],
+            "label": [plan.label, list(plan.label_values), plan.label_reach],
             "resampling": asdict(plan.resampling),
         }
         self._names = [sha256_json([record.sha256, described]) for record in self.records]
@@ -184,8 +201,7 @@ class TrainingSamples(Dataset[Sample]):
             self._order = (turn, np.random.default_rng([self.seed, 1, turn]).permutation(len(self.places)))
         case, part = self.places[int(self._order[1][place])]
         generator = np.random.default_rng([self.seed, 2, number])
-        labels = len(self.cases.plan.label_values)
-        augmented = self.augmentation(self.cases[case]["x"][part], labels, generator, self.spacing)
+        augmented = self.augmentation(self.cases[case]["x"][part], generator, self.spacing)
         return Sample(augmented.x, torch.cat([self.vectors[case], augmented.parameters]), torch.tensor(number))
 
 

@@ -39,6 +39,7 @@ def fit_preparation(
     *,
     images: Mapping[str, Intensity],
     label: str | None,
+    label_reach: float,
     resampling: Resampling,
     split: SplitPlan,
     conditions: Sequence[str],
@@ -56,6 +57,7 @@ def fit_preparation(
         folder: CASES.
         images: the intensity of each image channel, in order.
         label: the label channel to generate along, or None.
+        label_reach: voxels from a label's edge to where its channel is +1 and -1.
         resampling: orientation, spacing, size.
         split: how to divide the patients.
         conditions: attributes the model will be conditioned on.
@@ -75,7 +77,9 @@ def fit_preparation(
             f"no case has the channels {', '.join([*images, *([label] if label else [])])}{_offer(records)}"
         )
     names = _label_names(usable) if label else {}
-    plan = CasePlan(intensity=images, label=label, label_values=tuple(names), resampling=resampling)
+    plan = CasePlan(
+        intensity=images, label=label, label_values=tuple(names), label_reach=label_reach, resampling=resampling
+    )
     cases: dict[Split, PreparedCases] = {}
     slices: dict[Split, list[int]] = {}
     ranges: list[Tensor] = []
@@ -111,7 +115,7 @@ def fit_preparation(
     )
     layout = Layout(
         images=channels,
-        label=LabelChannel(name=label, values=names) if label else None,
+        label=LabelChannel(name=label, values=names, reach=label_reach) if label else None,
         grid=_common_grid(places, resampling.size),
     )
     preparation = Preparation(

@@ -2,7 +2,7 @@
 
 A sample is one tensor (C, *spatial): first the image channels, scaled so that the
 recorded range [low, high] is [-1, 1]; then, where a label map is generated with the
-image, one channel a label value, +1 inside and -1 outside.
+image, one channel a label value, positive inside and negative outside.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
+from medsynth.models.label_field import label_channels
 from medsynth.records import require_token
 
 
@@ -47,15 +48,24 @@ class ImageChannel:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelChannel:
-    """The label map of a sample: its name and the name of each value, background (0) included."""
+    """The label map of a sample.
+
+    Args:
+        name: as in the case records.
+        values: the name of each value, background (0) included.
+        reach: voxels from a label's edge to where its channel is +1 and -1; see `label_channels`.
+    """
 
     name: str
     values: Mapping[int, str] = field(default_factory=dict)
+    reach: float = 0.0
 
     def __post_init__(self) -> None:
         require_token(self.name, "a channel's name")
         if len(self.values) < 2 or min(self.values) < 0 or max(self.values) >= 2**31:
             raise MedsynthError("a label map needs names for two values or more, whole numbers from 0; ingest again")
+        if not (np.isfinite(self.reach) and self.reach >= 0):
+            raise MedsynthError("data.label_reach is a number of voxels, 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +112,7 @@ class Layout:
                 raise MedsynthError(
                     "a case without a label map cannot train a model that makes one; set data.label=null"
                 )
-            values = torch.from_numpy(np.ascontiguousarray(label)).long()
-            parts.extend((values == value).float() * 2 - 1 for value in self.label.values)
+            parts.extend(label_channels(label, self.label.values, self.label.reach))
         return torch.stack(parts)
 
     def decode(self, x: Tensor) -> "Decoded":
@@ -123,7 +132,11 @@ class Layout:
         """Plain JSON types."""
         return {
             "images": [dict(vars(channel)) for channel in self.images],
-            "label": {"name": self.label.name, "values": {str(k): v for k, v in self.label.values.items()}}
+            "label": {
+                "name": self.label.name,
+                "values": {str(k): v for k, v in self.label.values.items()},
+                "reach": self.label.reach,
+            }
             if self.label
             else None,
             "grid": self.grid.to_record(),
@@ -135,7 +148,9 @@ class Layout:
         label = content["label"]
         return cls(
             images=tuple(ImageChannel(**channel) for channel in content["images"]),
-            label=LabelChannel(name=label["name"], values={int(k): v for k, v in label["values"].items()})
+            label=LabelChannel(
+                name=label["name"], values={int(k): v for k, v in label["values"].items()}, reach=label["reach"]
+            )
             if label
             else None,
             grid=Geometry.from_record(content["grid"]),

@@ -30,6 +30,7 @@ def fit_data(cases: Path, data: DataPlan, cache: Path, progress: bool) -> Fitted
             cases,
             images={part.name: Intensity(kind=part.kind, low=part.low, high=part.high) for part in data.images},
             label=data.label,
+            label_reach=data.label_reach,
             resampling=data.resampling,
             split=data.split,
             conditions=data.conditions,

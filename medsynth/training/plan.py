@@ -34,6 +34,7 @@ class DataPlan:
         split: patients for validation and test.
         conditions: attributes the model is conditioned on ("class").
         augmentation: of training cases.
+        label_reach: voxels from a label's edge to where its channel is +1 and -1; 0 is one-hot.
         batch_size: of the global batch.
         validation_most: largest number of validation samples.
     """
@@ -44,6 +45,7 @@ class DataPlan:
     split: SplitPlan
     conditions: Sequence[str] = ()
     augmentation: Augmentation = field(default_factory=Augmentation)
+    label_reach: float = 1.5
     batch_size: int = 8
     validation_most: int = 64
 

@@ -19,6 +19,7 @@ PLAN = CasePlan(
     intensity={"image": WINDOW},
     label="label",
     label_values=(0, 1),
+    label_reach=2.0,
     resampling=Resampling(orientation="RAS", spacing=None, size=(8, 8, 8)),
 )
 KNOWN = ClassConditioner({"class": ["a", "b"]})
@@ -156,6 +157,7 @@ def test_whatever_changes_the_result_changes_the_entry(cases, records, tmp_path,
         replace(PLAN, intensity=dict(reversed(two.items()))),
         replace(PLAN, label=None, label_values=()),
         replace(PLAN, label_values=(1, 0)),
+        replace(PLAN, label_reach=0.0),
         replace(PLAN, resampling=replace(resampling, orientation="LPS")),
         replace(PLAN, resampling=replace(resampling, spacing=(1.0, 1.0, 1.0))),
         replace(PLAN, resampling=replace(resampling, size=(6, 8, 8))),

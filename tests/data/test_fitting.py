@@ -21,6 +21,7 @@ def fit(cases, resampling=NATIVE, images=None, label="label", split=None):
         cases,
         images=images or {"image": WINDOW},
         label=label,
+        label_reach=3.0,
         resampling=resampling,
         split=split or SplitPlan(validation=0.2, test=0.2),
         conditions=(),

@@ -35,11 +35,12 @@ def cases(make_cases, tmp_path_factory):
     return make_cases(tmp_path_factory.mktemp("preparation") / "cases", patients=6, scans=2, shape=(9, 8, 7))
 
 
-def fit(cases, tmp_path, intensity=WINDOW, resampling=VOLUME, label="label", **settings):
+def fit(cases, tmp_path, intensity=WINDOW, resampling=VOLUME, label="label", reach=3.0, **settings):
     return fit_preparation(
         cases,
         images={"image": intensity},
         label=label,
+        label_reach=reach,
         resampling=resampling,
         split=SPLIT,
         conditions=["class"],
@@ -53,7 +54,7 @@ def fit(cases, tmp_path, intensity=WINDOW, resampling=VOLUME, label="label", **s
 @pytest.mark.parametrize("resampling", [VOLUME, *SLICES.values()], ids=["volume", *SLICES])
 @pytest.mark.parametrize("intensity", [WINDOW, PERCENTILES], ids=["window", "percentiles"])
 def test_evaluation_and_training_see_the_same(cases, tmp_path, intensity, resampling, margin):
-    fitted = fit(cases, tmp_path, intensity, resampling)
+    fitted = fit(cases, tmp_path, intensity, resampling, reach=0.0)  # distances would see beyond the margin
     preparation, split = fitted.preparation, fitted.cases["train"]
     training = PreparedCases(cases, split.records, fitted.plan.with_margin(margin), tmp_path / "cache")
     inner = slice(margin, -margin or None)

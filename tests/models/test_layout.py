@@ -39,6 +39,16 @@ def test_there_and_back():
     assert np.array_equal(decoded.label, label)
 
 
+@pytest.mark.parametrize("reach", [0.0, 0.5, 2.0, 50.0])
+def test_a_label_map_comes_back_exactly_whatever_the_reach(reach):
+    layout = replace(LAYOUT, label=replace(LAYOUT.label, reach=reach))
+    ct, mr, label = arrays(1)
+    x = layout.encode([ct, mr], label)
+    assert x[2:].abs().max() <= 1
+    assert np.array_equal(layout.decode(x).label, label)
+    assert Layout.from_json(layout.to_json()).label.reach == reach
+
+
 def test_the_range_is_minus_one_to_one_and_beyond_is_clipped():
     layout = Layout(images=(CT,), label=None, grid=Geometry.centred((1, 5), (1, 1)))
     x = layout.encode([np.array([[-3000.0, -1000, -250, 500, 3000]])], None)
@@ -97,5 +107,8 @@ def test_layouts_that_mean_nothing():
     for values in ({}, {0: "a"}, {-1: "a", 0: "b"}, {0: "a", 2**31: "b"}):
         with pytest.raises(MedsynthError, match="names for two values"):
             LabelChannel(name="label", values=values)
+    for reach in (-1, float("nan"), float("inf")):
+        with pytest.raises(MedsynthError, match="label_reach"):
+            LabelChannel(name="label", values={0: "a", 1: "b"}, reach=reach)
     with pytest.raises(MedsynthError, match=r"data\.label=null"):
         LAYOUT.encode(arrays()[:2], None)
