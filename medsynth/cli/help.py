@@ -108,10 +108,18 @@ def entries(text: str, above: str = "") -> list[Entry]:
             meaning = " ".join(comment) or beside or (outer[-1][2] if outer else "")
             outer.append((indent, match["key"], meaning))
             if match["value"]:
-                found.append(Entry(above + ".".join(name for _, name, _ in outer), match["value"], meaning))
+                found.append(Entry(above + _dotted(outer), match["value"], meaning))
+        elif line.lstrip().startswith("- ") and outer:
+            listed, item = above + _dotted(outer), line.strip()[2:]
+            earlier = found.pop().default[1:-1] + ", " if found and found[-1].key == listed else ""
+            found.append(Entry(listed, f"[{earlier}{item}]", outer[-1][2]))
         apart = match is None
         comment = []
     return found
+
+
+def _dotted(outer: list[tuple[int, str, str]]) -> str:
+    return ".".join(name for _, name, _ in outer)
 
 
 def option_entries(group: str, chosen: str | None, config_dir: str | None = None) -> list[Entry]:

@@ -72,6 +72,7 @@ def fit_preparation(
     images = _resolve_names(images, records)
     usable = with_channels(records, [*images, *([label] if label else [])])
     _require_one_meaning(usable, list(images), label)
+    _require_window_for_hu(usable, images)
     if not usable:
         raise MedsynthError(
             f"no case has the channels {', '.join([*images, *([label] if label else [])])}{_offer(records)}"
@@ -135,6 +136,16 @@ def _resolve_names(images: Mapping[str, Intensity], records: Sequence[CaseRecord
     if list(images) == ["image"] and "image" not in there and len(there) == 1:
         return {there.pop(): images["image"]}
     return dict(images)
+
+
+def _require_window_for_hu(records: Sequence[CaseRecord], images: Mapping[str, Intensity]) -> None:
+    """Refuse to scale each CT by its own percentiles: samples would be in no HU that a scan had."""
+    for name, intensity in images.items():
+        if intensity.kind == "percentiles" and any(record.channels[name].units == "HU" for record in records):
+            raise MedsynthError(
+                f"channel {name} is in HU, and percentiles of each scan would lose them: set data=ct_3d or ct_slices, "
+                f"or data.images='[{{name: {name}, kind: window, low: -1000, high: 1000}}]'"
+            )
 
 
 def _require_one_meaning(records: Sequence[CaseRecord], images: Sequence[str], label: str | None) -> None:

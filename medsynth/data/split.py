@@ -1,7 +1,7 @@
 """Splits by patient: no patient is in two of train, validation and test."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,7 +30,8 @@ class SplitPlan:
 def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, Split]:
     """The split of every patient key, a function of the scans' contents and the seed alone.
 
-    Patients for whom a record names a split keep it. The others are shuffled in an order
+    Patients for whom a record names a split keep it; but where all have one and none is for
+    validation, its patients come from those named for training. The others are shuffled in an order
     that depends on their voxels and not on their key, so that two sites with different
     secret keys get the same division. Patients who share an image, byte for byte, are one
     person under two names and stay together. Every split that is asked for gets a patient.
@@ -46,6 +47,9 @@ def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, 
         named = record.split
         if named is not None and fixed.setdefault(person[record.patient], named) != named:
             raise MedsynthError("the source puts one patient into two splits; give each patient one split, or none")
+    if fixed and len(fixed) == len(digests) and "validation" not in fixed.values() and plan.validation:
+        fixed = {one: name for one, name in fixed.items() if name != "train"}
+        plan = replace(plan, test=0.0)
     free = sorted((one for one in digests if one not in fixed), key=lambda one: sorted(digests[one]))
     wanted = {name: getattr(plan, name) for name in ("validation", "test")}
     needed = 1 + sum(fraction > 0 for fraction in wanted.values())

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from medsynth.data.nifti import read_nifti
 from medsynth.data.preparation import PREPARATION_FILE, Preparation, PreparedCase, load_prepared
+from medsynth.data.progress import progress_bar
 from medsynth.errors import GeometryError, MedsynthError
 from medsynth.evidence.comparison import Compared, Verdict
 from medsynth.evidence.groups import Group, compare_group, make_groups
@@ -39,11 +39,12 @@ class Evaluation:
         """The verdicts as text: every line with its value and its bar, and the bad cases."""
         text = []
         for line in self.lines():
-            bar = " to ".join("" if end is None else f"{end:.3g}" for end in (line["low"], line["high"]))
             value = "" if line["value"] is None else f"{line['value']:.3g}"
             where = " ".join(part for part in (line["group"], line["check"], line["subject"]) if part)
-            text.append(f"  {line['verdict']:<15} {where:<46} {value:>9}   bar {bar}")
-        return "\n".join([*text, f"verdict: {self.verdict}; see {PAGE_FILE}"])
+            text.append(f"  {line['verdict']:<15} {where:<46} {value:>9}   {_bar(line)}".rstrip())
+            if line["verdict"] == "not measurable":
+                text.append(f"{'':18}{line['reason']}")
+        return "\n".join([*text, f"verdict: {self.verdict}; see {self.page}"])
 
     def lines(self) -> list[dict[str, Any]]:
         """Every line of every group and channel, with their names."""
@@ -53,6 +54,13 @@ class Evaluation:
             for channel in group["channels"]
             for line in channel["lines"]
         ]
+
+
+def _bar(line: dict[str, Any]) -> str:
+    low, high = line["low"], line["high"]
+    if low is None or high is None:
+        return "" if low is high else f"at most {high:.3g}" if low is None else f"at least {low:.3g}"
+    return f"{low:.3g} to {high:.3g}"
 
 
 class Samples(NamedTuple):
@@ -95,21 +103,18 @@ def evaluate(
         raise MedsynthError("evaluate needs at least 20 splits and 1 permutation")
     preparation = Preparation.read(samples / PREPARATION_FILE)
     synthetic = read_samples(samples, preparation)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(),
-        disable=not progress,
-    ) as bar:  # fmt: skip
-        task = bar.add_task("reading real cases", total=None)
+    with progress_bar(progress) as bar:
+        task = bar.add_task("reading real cases", total=None, note="")
         prepared = load_prepared(cases, preparation)
         groups = make_groups(synthetic.records, prepared, by, seed, splits)
         total = len(groups) * len(preparation.layout.images) * 11
-        bar.update(task, total=total)
+        bar.update(task, total=total, description="evaluating")
 
         def step(word: str) -> None:
-            bar.update(task, advance=1, description=word)
+            bar.update(task, advance=1, note=word)
 
         compared = _compare(groups, synthetic, prepared, preparation, permutations, seed, step)
-        bar.update(task, completed=total, description="done")
+        bar.update(task, completed=total, note="")
     content = evaluation_json(
         groups,
         compared,

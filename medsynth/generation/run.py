@@ -25,20 +25,22 @@ SYNTHETIC = "synthetic, medsynth: no patient's scan"
 """Stands in the header of every volume."""
 
 _PARTS = ".parts"
+SHEET_FILE = "contact_sheet.png"
 
 
 @dataclass(frozen=True)
 class GenerateReport:
-    """How many samples lie in the folder, how many of them this call made, and its seconds."""
+    """How many samples lie in the folder, how many of them this call made, its seconds, and the contact sheet."""
 
     samples: int
     made: int
     seconds: float
+    sheet: Path
 
     @property
     def summary(self) -> str:
         """One line for the eye."""
-        return f"{self.samples} samples, {self.made} of them made now in {self.seconds:.0f} s; see contact_sheet.png"
+        return f"{self.samples} samples, {self.made} of them made now in {self.seconds:.0f} s; see {self.sheet}"
 
 
 def generate(
@@ -107,7 +109,7 @@ def generate(
     write_records(out / SAMPLES_FILE, records)
     _sheet(out, records, loaded)
     shutil.rmtree(out / _PARTS, ignore_errors=True)
-    return GenerateReport(count, len(todo), time.monotonic() - started)
+    return GenerateReport(count, len(todo), time.monotonic() - started, out / SHEET_FILE)
 
 
 def _write(
@@ -182,7 +184,7 @@ def _sheet(out: Path, records: list[SampleRecord], run: Run) -> None:
     shown = records[:64]
     label = layout.label.name if layout.label else None
     contact_sheet(
-        out / "contact_sheet.png",
+        out / SHEET_FILE,
         [read_nifti(inside(out, record.channels[first.name].path)).array for record in shown],
         geometries=[layout.grid] * len(shown),
         window=(first.low, first.high),

@@ -9,12 +9,13 @@ from medsynth.ingest.decathlon import is_decathlon, plan_decathlon
 from medsynth.ingest.dicom_tree import plan_dicom
 from medsynth.ingest.inventory import Inventory, take_inventory
 from medsynth.ingest.nifti_folder import plan_nifti
+from medsynth.ingest.nnunet import is_nnunet, plan_nnunet
 from medsynth.ingest.patients import compile_pattern
 from medsynth.ingest.pictures import plan_pictures
 from medsynth.ingest.plan import Found
 from medsynth.ingest.table import plan_table
 
-LAYOUTS = ("auto", "dicom", "nifti", "decathlon", "bids", "pictures", "csv")
+LAYOUTS = ("auto", "dicom", "nifti", "decathlon", "nnunet", "bids", "pictures", "csv")
 
 
 def find_cases(
@@ -60,6 +61,8 @@ def find_cases(
         return plan_pictures(source, inventory, pattern)
     if chosen == "decathlon":
         return plan_decathlon(source, inventory, pattern)
+    if chosen == "nnunet":
+        return plan_nnunet(source, inventory, pattern)
     if chosen == "bids":
         return plan_bids(source, inventory, pattern)
     return plan_nifti(source, inventory, pattern, modality)
@@ -79,7 +82,8 @@ def _detect(source: Path, inventory: Inventory) -> str:
         ways = " or ".join(f"layout={name}" for name in present)
         raise MedsynthError(f"{source} holds {inventory}: set {ways} to say which are meant")
     if present == ["nifti"]:
-        return "decathlon" if is_decathlon(source) else "bids" if is_bids(inventory) else "nifti"
+        by_file = "decathlon" if is_decathlon(source) else "nnunet" if is_nnunet(source) else None
+        return by_file or ("bids" if is_bids(inventory) else "nifti")
     return present[0]
 
 

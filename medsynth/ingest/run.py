@@ -170,7 +170,7 @@ def _convert_all(
             outcomes[case] = known
     resumed = sum(case in outcomes for case in tasks)
     left = [task for case, task in tasks.items() if case not in outcomes]
-    with _progress(console, len(tasks), resumed) as advance:
+    with _progress(Console(stderr=True, quiet=console.quiet), len(tasks), resumed) as advance:
         for index, outcome in in_processes(convert, left, workers):
             case = left[index].id
             journal.add(case, prints[case], outcome)

@@ -25,6 +25,10 @@ net:
   # How deep
   # it is.
   depth: [1, 2]
+# Two of them.
+parts:
+  - {name: a}
+  - {name: b}
 """
 
 
@@ -38,6 +42,7 @@ def test_keys_their_defaults_and_their_comments() -> None:
         Entry("g.bare", "2", ""),
         Entry("g.net.width", "8", "All of the network."),
         Entry("g.net.depth", "[1, 2]", "How deep it is."),
+        Entry("g.parts", "[{name: a}, {name: b}]", "Two of them."),
     ]
 
 
@@ -48,9 +53,11 @@ def test_an_option_is_explained_with_what_it_is_built_on(tmp_path: Path) -> None
     (folder / "mine.yaml").write_text(
         "# @package plans\n# My own.\ndefaults:\n  - base\n_target_: x.Y\nimages:\n  ct: {low: 0}\nplan:\n  steps: 2\n"
     )
+    (folder / "listed.yaml").write_text("# @package plans\ndefaults:\n  - base\nimages:\n  - {name: ct}\n")
     (folder / "base.yaml").write_text("# @package plans\n" + (folder / "base.yaml").read_text())
     assert option_entries("experiment", "mine", str(tmp_path)) == [
         Entry("plans.plan.steps", "2", "Steps."),
         Entry("plans.images.ct", "{low: 0}", "Images."),
     ]
+    assert Entry("plans.images", "[{name: ct}]", "Images.") in option_entries("experiment", "listed", str(tmp_path))
     assert "  mine                 My own." in verb_help(VERBS["train"], str(tmp_path))

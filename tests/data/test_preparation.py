@@ -35,6 +35,13 @@ def cases(make_cases, tmp_path_factory):
     return make_cases(tmp_path_factory.mktemp("preparation") / "cases", patients=6, scans=2, shape=(9, 8, 7))
 
 
+@pytest.fixture(scope="module")
+def arbitrary(make_cases, tmp_path_factory):
+    """The same scans in units that mean nothing, as MR has them."""
+    folder = tmp_path_factory.mktemp("arbitrary") / "cases"
+    return make_cases(folder, patients=6, scans=2, shape=(9, 8, 7), units="arbitrary")
+
+
 def fit(cases, tmp_path, intensity=WINDOW, resampling=VOLUME, label="label", reach=3.0, **settings):
     return fit_preparation(
         cases,
@@ -53,7 +60,8 @@ def fit(cases, tmp_path, intensity=WINDOW, resampling=VOLUME, label="label", rea
 @pytest.mark.parametrize("margin", [0, 1, 2])
 @pytest.mark.parametrize("resampling", [VOLUME, *SLICES.values()], ids=["volume", *SLICES])
 @pytest.mark.parametrize("intensity", [WINDOW, PERCENTILES], ids=["window", "percentiles"])
-def test_evaluation_and_training_see_the_same(cases, tmp_path, intensity, resampling, margin):
+def test_evaluation_and_training_see_the_same(cases, arbitrary, tmp_path, intensity, resampling, margin):
+    cases = arbitrary if intensity is PERCENTILES else cases
     fitted = fit(cases, tmp_path, intensity, resampling, reach=0.0)  # distances would see beyond the margin
     preparation, split = fitted.preparation, fitted.cases["train"]
     training = PreparedCases(cases, split.records, fitted.plan.with_margin(margin), tmp_path / "cache")
@@ -89,8 +97,9 @@ def test_values_are_in_units_and_clipped(cases, tmp_path):
     assert np.array_equal(decoded.label, seen[0].label)
 
 
-def test_percentiles_have_one_inverse_for_all(cases, tmp_path):
+def test_percentiles_have_one_inverse_for_all(arbitrary, tmp_path):
     """A scan in other units (MR: times 7, plus 3) looks the same to the model and in evaluation."""
+    cases = arbitrary
     preparation = fit(cases, tmp_path, PERCENTILES).preparation
     record = read_records(cases / "cases.jsonl", CaseRecord)[0]
     arrays = read_case(cases, record, preparation.intensity, "label", VOLUME)
@@ -104,7 +113,13 @@ def test_percentiles_have_one_inverse_for_all(cases, tmp_path):
     assert channel.low <= plain["image"].min() < plain["image"].max() <= channel.high + 1e-3
 
 
-def test_the_range_is_the_training_patients_median(cases, tmp_path):
+def test_percentiles_would_lose_hu(cases, tmp_path):
+    with pytest.raises(MedsynthError, match=r"in HU.*data=ct_3d"):
+        fit(cases, tmp_path, PERCENTILES)
+
+
+def test_the_range_is_the_training_patients_median(arbitrary, tmp_path):
+    cases = arbitrary
     fitted = fit(cases, tmp_path, PERCENTILES)
     train = [r for r in fitted.records if fitted.splits[r.patient] == "train"]
     ranges = [read_case(cases, r, {"image": PERCENTILES}, None, VOLUME).ranges["image"] for r in train]

@@ -76,6 +76,15 @@ def test_splits_of_the_source_are_kept():
         split_patients([*records, record(103, "t", "train")], SplitPlan())
 
 
+def test_validation_comes_from_training_where_the_source_names_train_and_test_alone():
+    records = [record(n, f"t{n}", "train") for n in range(20)] + [record(n, f"h{n}", "test") for n in range(20, 30)]
+    splits = split_patients(records, SplitPlan(validation=0.2, test=0.3))
+    assert patients_in(splits) == {"train": 16, "validation": 4, "test": 10}
+    assert {splits[f"h{n}"] for n in range(20, 30)} == {"test"}
+    assert patients_in(split_patients(records[:20], SplitPlan()))["test"] == 0
+    assert patients_in(split_patients(records, SplitPlan(validation=0))) == {"train": 20, "validation": 0, "test": 10}
+
+
 def test_one_person_under_two_names_stays_together():
     twins = [record(50, "x"), record(51, "y", image=50), record(52, "y"), record(53, "z", image=52)]
     for seed in range(30):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -40,6 +41,18 @@ def test_draws_of_the_same_distribution_are_met(good):
     assert mmd["verdict"] == "met"
     assert mmd["detail"]["p"] > 0.01
     assert mmd["detail"]["interval"][0] <= mmd["value"] <= mmd["detail"]["interval"][1]
+
+
+def test_the_summary_says_bars_reasons_and_where_the_page_is(good):
+    evaluation = good[1]
+    text = evaluation.summary
+    assert re.search(r"MMD +-?[\d.e-]+ +at most [\d.e-]+\n", text)
+    assert re.search(r"volume, mean .* -0.05 to 0.05\n", text)
+    assert text.endswith(f"see {evaluation.page}")
+    line = {**evaluation.lines()[0], "verdict": "not measurable", "reason": "too few", "group": "", "channel": ""}
+    channel = {"name": "", "lines": [line]}
+    content = {**evaluation.content, "groups": [{"name": "", "channels": [channel]}]}
+    assert "too few" in replace(evaluation, content=content).summary
 
 
 def test_every_bad_case_is_rejected_by_a_named_metric(good):

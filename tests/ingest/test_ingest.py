@@ -19,45 +19,10 @@ from medsynth.data.dicom import quiet
 from medsynth.data.nifti import read_nifti, write_nifti
 from medsynth.data.phantom import make_scan
 from medsynth.data.phantom_files import oblique, on_table, write_phantom
-from medsynth.errors import MedsynthError, UsageError
 from medsynth.geometry import LPS_TO_RAS, Geometry
-from medsynth.ingest.run import ingest
-from medsynth.records import CaseRecord, read_records
+from tests.ingest.sources import all_text, cases, cut, image_folder, refusals, run, sources
 
 SMALL = {"shape": (12, 10, 6), "spacing": (32.0, 38.0, 60.0)}
-
-
-def run(source: Path, out: Path, **options):
-    options = {"identity": "trust", "key": out.parent / "keys" / "key", "workers": 1, "progress": False, **options}
-    return ingest(source, out, **options)
-
-
-def cases(out: Path) -> list[CaseRecord]:
-    return read_records(out / "cases.jsonl", CaseRecord)
-
-
-def refusals(out: Path) -> list[dict[str, str]]:
-    return [json.loads(line) for line in (out / "refused.jsonl").read_text().splitlines()]
-
-
-def sources(report) -> dict[str, str]:
-    lines = [json.loads(line) for line in report.sources.read_text().splitlines()[1:]]
-    return {line["case"]: line["source"] for line in lines}
-
-
-def image_folder(folder: Path, count: int = 6, label: bool = True) -> Path:
-    rng = np.random.default_rng(0)
-    for k in range(count):
-        geometry = Geometry.centred((5, 6, 7), (1.0, 1.5, 2.0), centre=(k, 0, 0))
-        write_nifti(folder / "images" / f"John_Doe_{k}.nii.gz", rng.normal(size=(5, 6, 7)), geometry)
-        if label:
-            write_nifti(folder / "labels" / f"John_Doe_{k}.nii.gz", rng.integers(0, 3, (5, 6, 7)), geometry)
-    return folder
-
-
-def all_text(folder: Path) -> str:
-    names = " ".join(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-    return names + "".join(path.read_text() for path in folder.rglob("*") if path.suffix in (".json", ".jsonl"))
 
 
 def test_an_oblique_phantom_comes_back_from_dicom_voxel_for_voxel(tmp_path):
@@ -129,81 +94,6 @@ def test_order_content_and_report_do_not_depend_on_workers_or_key(tmp_path):
     assert [r.channels["image"].sha256 for r in one] == [r.channels["image"].sha256 for r in other]
     assert not {r.patient for r in one} & {r.patient for r in other}
     assert not {r.id for r in one} & {r.id for r in other}
-
-
-def cut(path):
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-
-
-def nan(path):
-    nib.save(nib.Nifti1Image(np.full((5, 6, 7), np.nan, np.float32), nib.load(path).affine), path)
-
-
-def other_shape(path):
-    nib.save(nib.Nifti1Image(np.zeros((5, 6, 8), np.uint8), nib.load(path).affine), path)
-
-
-def other_place(path):
-    image = nib.load(path)
-    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), image.affine + np.eye(4, k=3) * 2), path)
-
-
-def halves(path):
-    nib.save(nib.Nifti1Image(np.full((5, 6, 7), 0.5, np.float32), nib.load(path).affine), path)
-
-
-def negative(path):
-    nib.save(nib.Nifti1Image(np.full((5, 6, 7), -1, np.int16), nib.load(path).affine), path)
-
-
-def sheared(path):
-    affine = nib.load(path).affine.copy()
-    affine[0, 2] += 0.5
-    image = nib.Nifti1Image(np.zeros((5, 6, 7), np.int16), affine)
-    image.set_qform(None, 0)
-    nib.save(image, path)
-
-
-def missing(path):
-    path.unlink()
-    path.symlink_to("gone")
-
-
-@pytest.mark.parametrize(
-    ("folder", "damage", "reason"),
-    [
-        ("images", cut, "cut short"),
-        ("images", nan, "NaN or infinite"),
-        ("images", sheared, "sheared by 14"),
-        ("images", missing, "cannot be opened"),
-        ("labels", cut, "cut short"),
-        ("labels", other_shape, r"label map has shape (5, 6, 8), the image (5, 6, 7)"),
-        ("labels", other_place, "centres 2.00 mm apart"),
-        ("labels", halves, "between whole numbers"),
-        ("labels", negative, "outside 0 to 65535"),
-    ],
-)
-def test_a_bad_case_is_refused_with_its_reason_and_the_others_go_on(tmp_path, folder, damage, reason):
-    image_folder(tmp_path / "s", 3)
-    damage(tmp_path / "s" / folder / "John_Doe_1.nii.gz")
-    report = run(tmp_path / "s", tmp_path / "out")
-    assert (report.cases, report.refused, report.exit_code) == (2, 1, 1)
-    (refused,) = refusals(tmp_path / "out")
-    assert reason in refused["reason"]
-    assert refused["way_out"]
-    assert sources(report)[refused["case"]] == "John_Doe_1"
-
-
-def test_nothing_accepted_is_an_error_and_leaves_no_cases(tmp_path):
-    image_folder(tmp_path / "s", 2)
-    run(tmp_path / "s", tmp_path / "out")
-    for k in range(2):
-        cut(tmp_path / "s" / "images" / f"John_Doe_{k}.nii.gz")
-    with pytest.raises(MedsynthError, match="none of the 2 cases"):
-        run(tmp_path / "s", tmp_path / "out")
-    assert not (tmp_path / "out" / "cases.jsonl").exists()
-    assert len(refusals(tmp_path / "out")) == 2
 
 
 def test_called_again_it_repeats_nothing_but_what_changed(tmp_path):
@@ -279,42 +169,6 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_end(tmp_path):
     assert sum(path.stat().st_mtime_ns == then for path, then in times.items()) == finished
     run(tmp_path / "s", tmp_path / "whole")
     assert (tmp_path / "out" / "cases.jsonl").read_bytes() == (tmp_path / "whole" / "cases.jsonl").read_bytes()
-
-
-@pytest.mark.parametrize(
-    "change", [{"licence": "x"}, {"patient_pattern": "_(.)"}, {"key": "other"}, {"modality": "CT"}]
-)
-def test_out_of_another_configuration_is_refused(tmp_path, change):
-    image_folder(tmp_path / "s", 2)
-    run(tmp_path / "s", tmp_path / "out")
-    before = all_text(tmp_path / "out")
-    if "key" in change:
-        change = {"key": tmp_path / "another"}
-    with pytest.raises(MedsynthError, match="choose another out"):
-        run(tmp_path / "s", tmp_path / "out", **change)
-    assert all_text(tmp_path / "out") == before
-
-
-def test_folders_of_others_are_not_touched(tmp_path):
-    image_folder(tmp_path / "s", 2)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "samples.jsonl").write_text("{}")
-    with pytest.raises(MedsynthError, match="another command"):
-        run(tmp_path / "s", tmp_path / "out")
-    with pytest.raises(MedsynthError, match="inside source"):
-        run(tmp_path / "s", tmp_path / "s" / "out")
-    with pytest.raises(MedsynthError, match="source lies inside out"):
-        run(tmp_path / "s", tmp_path)
-    with pytest.raises(MedsynthError, match="would lie inside"):
-        run(tmp_path / "s", tmp_path / "new", key=tmp_path / "new" / "key")
-
-
-@pytest.mark.parametrize("identity", ["", "Trust", "trusted", "cleared", "unknown"])
-def test_identity_has_to_be_said(tmp_path, identity):
-    image_folder(tmp_path / "s", 1)
-    with pytest.raises(UsageError, match="identity=trust"):
-        run(tmp_path / "s", tmp_path / "out", identity=identity)
-    assert not (tmp_path / "out").exists()
 
 
 def pictures(folder: Path, names: list[str], seeds: list[int]) -> Path:

@@ -91,6 +91,39 @@ def test_a_dataset_json_does_not_lead_out_of_its_folder(tmp_path):
         find_cases(tmp_path / "d")
 
 
+def nnunet(folder, channels, **changes):
+    for k in range(2):
+        for part in range(len(channels)):
+            nifti(folder / "imagesTr" / f"x_{k}_{part:04d}.nii.gz")
+        nifti(folder / "labelsTr" / f"x_{k}.nii.gz")
+    nifti(folder / "imagesTs" / "x_9_0000.nii.gz")
+    content = {
+        "channel_names": {str(k): name for k, name in enumerate(channels)},
+        "labels": {"background": 0, "edema": 1, "whole": [1, 2], "core": 2},
+        "numTraining": 2,
+        "file_ending": ".nii.gz",
+    }
+    (folder / "dataset.json").write_text(json.dumps({**content, **changes}))
+
+
+def test_nnunet_joins_numbered_images_and_their_label(tmp_path):
+    nnunet(tmp_path / "one", ["CT"])
+    found = find_cases(tmp_path / "one")
+    assert (found.layout, [case.source for case in found.cases], found.skipped) == ("nnunet", ["x_0", "x_1"], 1)
+    assert channels(found.cases[0]) == {"image": ("image", "CT"), "label": ("label", None)}
+    assert found.cases[0].labels == {1: "edema", 2: "core"}
+    assert len({case.patient for case in found.cases}) == 2
+    nnunet(tmp_path / "two", ["T2", "ADC"])
+    (tmp_path / "two" / "imagesTr" / "x_1_0001.nii.gz").unlink()
+    whole, part = find_cases(tmp_path / "two").cases
+    assert channels(whole) == {"t2": ("image", "MR"), "adc": ("image", "MR"), "label": ("label", None)}
+    assert whole.refusal is None
+    assert "_0001" in part.refusal
+    (tmp_path / "two" / "dataset.json").write_text(json.dumps({"channel_names": {"x": 1}}))
+    with pytest.raises(MedsynthError, match="layout=nifti"):
+        find_cases(tmp_path / "two")
+
+
 def test_bids_groups_by_grid_and_reads_participants(tmp_path):
     for subject in ("01", "02"):
         anat = tmp_path / f"sub-{subject}" / "ses-a" / "anat"
