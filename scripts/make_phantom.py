@@ -4,9 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from medsynth.data.phantom_files import write_phantom
+from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
 
 
@@ -21,10 +20,9 @@ def main() -> int:
     parser.add_argument("--spacing", type=float, nargs=3, default=(6.0, 6.0, 8.0), metavar="MM")
     parser.add_argument("--tilt", type=float, default=0.0, metavar="DEGREES", help="turn the grid: oblique scans")
     chosen = parser.parse_args()
-    bar = Progress(TextColumn("phantoms"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True)
     try:
-        with bar:
-            task = bar.add_task("", total=chosen.patients * chosen.scans)
+        with progress_bar(True) as bar:
+            task = bar.add_task("making phantoms", total=chosen.patients * chosen.scans, note="")
             write_phantom(
                 chosen.out,
                 patients=chosen.patients,

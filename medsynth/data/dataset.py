@@ -167,6 +167,10 @@ class Sample(NamedTuple):
     number: Tensor
 
 
+def _places(slices: Sequence[int]) -> list[tuple[int, int]]:
+    return [(case, part) for case, count in enumerate(slices) for part in range(count)]
+
+
 class TrainingSamples(Dataset[Sample]):
     """Training sample number n, a function of (seed, n) alone.
 
@@ -191,7 +195,7 @@ class TrainingSamples(Dataset[Sample]):
         spacing: Sequence[float] | None = None,
     ) -> None:
         self.cases, self.augmentation, self.seed, self.spacing = cases, augmentation, seed, spacing
-        self.places = [(case, part) for case, count in enumerate(slices) for part in range(count)]
+        self.places = _places(slices)
         self.vectors = [conditioner.vector(record.attributes) for record in cases.records]
         self._order: tuple[int, np.ndarray[Any, Any]] | None = None
 
@@ -220,7 +224,7 @@ class ValidationSamples(Dataset[Sample]):
         most: int,
     ) -> None:
         self.cases = cases
-        places = [(case, part) for case, count in enumerate(slices) for part in range(count)]
+        places = _places(slices)
         chosen = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).astype(int))
         self.places = [places[i] for i in chosen]
         # A class that no training patient has is unknown to the model: its null.
