@@ -72,6 +72,8 @@ class UNet(Recorded, nn.Module):
         if vector:
             # MONAI embeds one class index; a vector of any meaning is embedded linearly instead.
             self.unet.class_embedding = nn.Linear(vector, features[0] * 4, bias=False)
+        if rank == 3:  # a tenth of a training step faster on a CPU
+            self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
         """x: (B, C, *spatial), c_noise: (B,)."""
