@@ -1,26 +1,15 @@
 """The Medical Segmentation Decathlon's layout: dataset.json names images, labels and modalities."""
 
-import json
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from medsynth.errors import MedsynthError
 from medsynth.files import inside
+from medsynth.ingest.dataset_json import DATASET_FILE, channel_names, label_names, read_dataset
 from medsynth.ingest.inventory import Inventory
 from medsynth.ingest.patients import patient_of
-from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, channel_name, modality_of
-
-DATASET_FILE = "dataset.json"
-
-
-def is_decathlon(folder: Path) -> bool:
-    """Whether `folder` holds a dataset.json that lists training images."""
-    try:
-        content = json.loads((folder / DATASET_FILE).read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and isinstance(content.get("training"), list)
+from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, modality_of
 
 
 def plan_decathlon(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | None) -> Found:
@@ -32,12 +21,12 @@ def plan_decathlon(folder: Path, inventory: Inventory, pattern: re.Pattern[str] 
     Raises:
         MedsynthError: dataset.json is missing or not understood.
     """
+    content = read_dataset(folder)
     try:
-        content = json.loads((folder / DATASET_FILE).read_text())
         modalities = [str(name) for _, name in sorted(content["modality"].items(), key=lambda item: int(item[0]))]
-        labels = {int(value): str(name) for value, name in content.get("labels", {}).items() if int(value) != 0}
+        labels = label_names(content.get("labels", {}))
         pairs = [_pair(entry) for entry in content["training"]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise MedsynthError(
             f"{folder / DATASET_FILE} is missing or does not name modality and training as the Decathlon does; "
             "mend it, or set layout=nifti"
@@ -68,13 +57,14 @@ def _case(
     source = relative.as_posix()
     refusal = None if patient else "patient_pattern does not fit its name; mend the pattern"
     channels: list[PlannedChannel] = []
+    names = channel_names(modalities)
     try:
         path = inside(folder, image)
         for index, modality in enumerate(modalities):
             single = len(modalities) == 1
             channels.append(
                 PlannedChannel(
-                    name="image" if single else channel_name(modality),
+                    name=names[index],
                     reader="nifti",
                     paths=(path,),
                     modality=modality_of(modality),

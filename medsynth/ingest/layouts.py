@@ -5,11 +5,12 @@ from pathlib import Path
 
 from medsynth.errors import MedsynthError, UsageError
 from medsynth.ingest.bids import is_bids, plan_bids
-from medsynth.ingest.decathlon import is_decathlon, plan_decathlon
+from medsynth.ingest.dataset_json import layout_of
+from medsynth.ingest.decathlon import plan_decathlon
 from medsynth.ingest.dicom_tree import plan_dicom
 from medsynth.ingest.inventory import Inventory, take_inventory
 from medsynth.ingest.nifti_folder import plan_nifti
-from medsynth.ingest.nnunet import is_nnunet, plan_nnunet
+from medsynth.ingest.nnunet import plan_nnunet
 from medsynth.ingest.patients import compile_pattern
 from medsynth.ingest.pictures import plan_pictures
 from medsynth.ingest.plan import Found
@@ -55,15 +56,29 @@ def find_cases(
     inventory = take_inventory(source)
     chosen = _detect(source, inventory) if layout == "auto" else layout
     _require_some(source, inventory, chosen)
-    if chosen == "dicom":
+    found = _plan(source, inventory, chosen, pattern, modality, workers)
+    if not found.cases:
+        raise MedsynthError(f"{source} is laid out as layout={chosen}, but not one case is in it; give a CSV instead")
+    return found
+
+
+def _plan(
+    source: Path,
+    inventory: Inventory,
+    layout: str,
+    pattern: re.Pattern[str] | None,
+    modality: str | None,
+    workers: int,
+) -> Found:
+    if layout == "dicom":
         return plan_dicom(source, inventory, pattern, workers)
-    if chosen == "pictures":
+    if layout == "pictures":
         return plan_pictures(source, inventory, pattern)
-    if chosen == "decathlon":
+    if layout == "decathlon":
         return plan_decathlon(source, inventory, pattern)
-    if chosen == "nnunet":
+    if layout == "nnunet":
         return plan_nnunet(source, inventory, pattern)
-    if chosen == "bids":
+    if layout == "bids":
         return plan_bids(source, inventory, pattern)
     return plan_nifti(source, inventory, pattern, modality)
 
@@ -73,6 +88,8 @@ def _detect(source: Path, inventory: Inventory) -> str:
     present = [name for name, files in kinds.items() if files]
     if inventory.total == 0:
         raise MedsynthError(f"{source} is empty; give source= a folder of scans")
+    if (written := layout_of(source)) and present:
+        return written
     if not present:
         raise MedsynthError(
             f"{source} holds {len(inventory.other)} files, none of them DICOM, NIfTI, PNG or JPEG; "
@@ -82,13 +99,14 @@ def _detect(source: Path, inventory: Inventory) -> str:
         ways = " or ".join(f"layout={name}" for name in present)
         raise MedsynthError(f"{source} holds {inventory}: set {ways} to say which are meant")
     if present == ["nifti"]:
-        by_file = "decathlon" if is_decathlon(source) else "nnunet" if is_nnunet(source) else None
-        return by_file or ("bids" if is_bids(inventory) else "nifti")
+        return "bids" if is_bids(inventory) else "nifti"
     return present[0]
 
 
 def _require_some(source: Path, inventory: Inventory, layout: str) -> None:
-    files = {"dicom": inventory.dicom, "pictures": inventory.pictures}.get(layout, inventory.nifti)
+    of_layout = {"dicom": inventory.dicom, "pictures": inventory.pictures}
+    of_layout["nnunet"] = [*inventory.nifti, *inventory.pictures]
+    files = of_layout.get(layout, inventory.nifti)
     if not files or (layout == "bids" and not is_bids(inventory)):
         there = str(inventory) if inventory.total else "no files"
         raise MedsynthError(

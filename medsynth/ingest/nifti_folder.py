@@ -9,8 +9,8 @@ from medsynth.ingest.inventory import NIFTI_ENDINGS, Inventory
 from medsynth.ingest.patients import patient_of
 from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, channel_name, modality_of
 
-_IMAGE_FOLDERS = {"image", "images", "imagestr"}
-_LABEL_FOLDERS = {"label", "labels", "labelstr", "mask", "masks", "seg", "segs", "segmentation", "segmentations"}
+IMAGE_FOLDERS = {"image", "images", "imagestr"}
+LABEL_FOLDERS = {"label", "labels", "labelstr", "mask", "masks", "seg", "segs", "segmentation", "segmentations"}
 _LABEL_SUFFIX = re.compile(r"[_-](label|labels|seg|mask|segmentation)$", re.IGNORECASE)
 
 
@@ -33,7 +33,7 @@ def plan_nifti(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | No
             patients cannot be told apart.
     """
     tops = {path.parts[0] for path in inventory.nifti if len(path.parts) > 1}
-    if any(top.lower() in _IMAGE_FOLDERS | _LABEL_FOLDERS for top in tops):
+    if any(top.lower() in IMAGE_FOLDERS | LABEL_FOLDERS for top in tops):
         groups, skipped = _by_sibling(inventory.nifti)
     elif len({path.parent for path in inventory.nifti}) == 1 or pattern is not None:
         groups, skipped = _flat(inventory.nifti), 0
@@ -55,7 +55,7 @@ def _by_sibling(files: list[PurePosixPath]) -> tuple[dict[str, dict[str, PurePos
             skipped += 1
             continue
         top = path.parts[0].lower()
-        name = "image" if top in _IMAGE_FOLDERS else "label" if top in _LABEL_FOLDERS else channel_name(top)
+        name = "image" if top in IMAGE_FOLDERS else "label" if top in LABEL_FOLDERS else channel_name(top)
         groups[_stem(PurePosixPath(*path.parts[1:]))].setdefault(name, path)
     return groups, skipped
 

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from medsynth.errors import MedsynthError
 from medsynth.ingest.inventory import Inventory
+from medsynth.ingest.nifti_folder import IMAGE_FOLDERS, LABEL_FOLDERS
 from medsynth.ingest.patients import patient_of
 from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel
 
@@ -29,6 +30,11 @@ def plan_pictures(folder: Path, inventory: Inventory, pattern: re.Pattern[str] |
         raise MedsynthError(
             f"{folder} has pictures in {len(classes)} folders: more than {_MOST_CLASSES} look like patients, "
             "not classes, and their names would be written down; give a CSV with image, patient and class"
+        )
+    maps = sorted(name for name in classes if name.lower() in LABEL_FOLDERS)
+    if maps and any(name.lower() in IMAGE_FOLDERS for name in classes):
+        raise MedsynthError(
+            f"{folder / maps[0]} looks like label maps, not like a class; give a CSV with the columns image and label"
         )
     cases = [_case(folder, path, level, pattern) for path in inventory.pictures]
     text = f"{len(cases)} pictures in {len(classes)} class folders" if classes else f"{len(cases)} pictures"

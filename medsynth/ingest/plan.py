@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from medsynth.errors import MedsynthError
 from medsynth.records import Attribute, Split
 
 Reader = Literal["nifti", "picture", "dicom"]
@@ -74,6 +75,12 @@ class PlannedCase:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     split: Split | None = None
     refusal: str | None = None
+
+    def __post_init__(self) -> None:
+        names = [channel.name for channel in self.channels]
+        double = sorted({name for name in names if names.count(name) > 1})
+        if double and self.refusal is None:
+            raise MedsynthError(f"two channels of one case are called {double[0]}; give the second another name")
 
 
 class Found(NamedTuple):

@@ -91,6 +91,9 @@ def test_a_dataset_json_does_not_lead_out_of_its_folder(tmp_path):
         find_cases(tmp_path / "d")
 
 
+NNUNET = {"channel_names": {"0": "CT"}, "labels": {"a": 1}}
+
+
 def nnunet(folder, channels, **changes):
     for k in range(2):
         for part in range(len(channels)):
@@ -119,9 +122,66 @@ def test_nnunet_joins_numbered_images_and_their_label(tmp_path):
     assert channels(whole) == {"t2": ("image", "MR"), "adc": ("image", "MR"), "label": ("label", None)}
     assert whole.refusal is None
     assert "_0001" in part.refusal
-    (tmp_path / "two" / "dataset.json").write_text(json.dumps({"channel_names": {"x": 1}}))
-    with pytest.raises(MedsynthError, match="layout=nifti"):
-        find_cases(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channel_names": {"x": 1}}, "does not name channel_names"),
+        ({"channel_names": {"0": "CT"}, "labels": ["a"]}, "does not name channel_names"),
+        ({"labels": {"background": 0, "a": 1, "ignore": 2}}, "label ignore"),
+        ({"labels": {"background": 0, "a": -1}}, "no whole number"),
+        ({"labels": {"background": 0, "a": 1.5}}, "no whole number"),
+    ],
+)
+def test_an_nnunet_dataset_that_is_not_understood(tmp_path, changes, message):
+    nnunet(tmp_path, ["CT"], **changes)
+    with pytest.raises(MedsynthError, match=message):
+        find_cases(tmp_path)
+
+
+def test_nnunet_labels_in_regions_and_the_wrong_way_round(tmp_path):
+    regions = {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": [3], "b": "4", "c": 5.0}
+    nnunet(tmp_path / "a", ["CT"], labels=regions)
+    assert find_cases(tmp_path / "a").cases[0].labels == {1: "label 1", 2: "label 2", 3: "enhancing", 4: "b", 5: "c"}
+    nnunet(tmp_path / "b", ["CT"], labels={"0": "background", "1": "edema"})
+    assert find_cases(tmp_path / "b").cases[0].labels == {1: "edema"}
+
+
+def test_nnunet_channels_of_one_name_all_stay(tmp_path):
+    nnunet(tmp_path, ["zscore", "zscore", "label"])
+    planned = find_cases(tmp_path).cases[0].channels
+    assert [channel.name for channel in planned] == ["zscore_0", "zscore_1", "label_2", "label"]
+    assert [channel.paths[0].name for channel in planned[:3]] == [f"x_0_000{k}.nii.gz" for k in range(3)]
+    decathlon(tmp_path / "d", modality={"0": "MRI", "1": "MRI"})
+    assert set(channels(find_cases(tmp_path / "d").cases[0])) == {"mri_0", "mri_1", "label"}
+
+
+def test_nnunet_of_the_first_version_of_png_and_with_a_pattern(tmp_path):
+    first = tmp_path / "first"
+    training = [{"image": f"./imagesTr/x_{k}.nii.gz", "label": f"./labelsTr/x_{k}.nii.gz"} for k in range(2)]
+    nnunet(first, ["CT"], channel_names=None, modality={"0": "CT"}, training=training, labels={"1": "edema"})
+    found = find_cases(first, patient_pattern=r"imagesTr/x_(\d)")
+    assert (found.layout, [case.patient for case in found.cases]) == ("nnunet", ["0", "1"])
+    assert channels(found.cases[0]) == {"image": ("image", "CT"), "label": ("label", None)}
+    png = tmp_path / "png"
+    for path in ("imagesTr/c_0000.png", "labelsTr/c.png"):
+        (png / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((4, 5), np.uint8)).save(png / path)
+    (png / "dataset.json").write_text(json.dumps({"channel_names": {"0": "grey"}, "labels": {"a": 1}}))
+    (case,) = find_cases(png).cases
+    assert channels(case) == {"image": ("image", None), "label": ("label", None)}
+    (png / "dataset.json").unlink()
+    with pytest.raises(MedsynthError, match="label maps, not like a class"):
+        find_cases(png)
+
+
+@pytest.mark.parametrize(("place", "content"), [("", {}), ("imagesTr/deep", {}), ("imagesTr", {"training": []})])
+def test_no_case_at_all_is_one_line(tmp_path, place, content):
+    nifti(tmp_path / place / "x.nii.gz")
+    (tmp_path / "dataset.json").write_text(json.dumps({"modality": {"0": "CT"}, **content} if content else NNUNET))
+    with pytest.raises(MedsynthError, match=r"not one case|holds no NAME_0000"):
+        find_cases(tmp_path)
 
 
 def test_bids_groups_by_grid_and_reads_participants(tmp_path):
