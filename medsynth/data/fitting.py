@@ -144,7 +144,7 @@ def _require_window_for_hu(records: Sequence[CaseRecord], images: Mapping[str, I
         if intensity.kind == "percentiles" and any(record.channels[name].units == "HU" for record in records):
             raise MedsynthError(
                 f"channel {name} is in HU, and percentiles of each scan would lose them: set data=ct_3d or ct_slices, "
-                f"or data.images='[{{name: {name}, kind: window, low: -1000, high: 1000}}]'"
+                f"or in data.images {{name: {name}, kind: window, low: -1000, high: 1000}}"
             )
 
 

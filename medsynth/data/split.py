@@ -1,7 +1,7 @@
 """Splits by patient: no patient is in two of train, validation and test."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,8 +30,8 @@ class SplitPlan:
 def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, Split]:
     """The split of every patient key, a function of the scans' contents and the seed alone.
 
-    Patients for whom a record names a split keep it; but where all have one and none is for
-    validation, its patients come from those named for training. The others are shuffled in an order
+    Patients for whom a record names a split keep it; but where none is named for validation,
+    those named for training can be drawn for it too. The others are shuffled in an order
     that depends on their voxels and not on their key, so that two sites with different
     secret keys get the same division. Patients who share an image, byte for byte, are one
     person under two names and stay together. Every split that is asked for gets a patient.
@@ -47,10 +47,7 @@ def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, 
         named = record.split
         if named is not None and fixed.setdefault(person[record.patient], named) != named:
             raise MedsynthError("the source puts one patient into two splits; give each patient one split, or none")
-    if fixed and len(fixed) == len(digests) and "validation" not in fixed.values() and plan.validation:
-        fixed = {one: name for one, name in fixed.items() if name != "train"}
-        plan = replace(plan, test=0.0)
-    free = sorted((one for one in digests if one not in fixed), key=lambda one: sorted(digests[one]))
+    free = {one for one in digests if one not in fixed}
     wanted = {name: getattr(plan, name) for name in ("validation", "test")}
     needed = 1 + sum(fraction > 0 for fraction in wanted.values())
     if not fixed and len(free) < needed:
@@ -58,18 +55,22 @@ def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, 
             f"{len(free)} patient(s) cannot fill {needed} splits (train, validation, test): "
             f"add scans of at least {needed - len(free)} more patient(s) or set data.split.test=0"
         )
-    order = np.random.default_rng(plan.seed).permutation(len(free))
-    result = dict(fixed)
-    start = 0
-    for name in ("validation", "test"):
-        count = 0 if wanted[name] == 0 else max(1, round(wanted[name] * len(free)))
-        if name in fixed.values():
-            count = 0
-        result.update({free[i]: name for i in order[start : start + count]})
-        start += count
-    result.update({free[i]: "train" for i in order[start:]})
-    if "train" not in result.values():
+    named = set(fixed.values())
+    may_validate = free if "validation" in named else free | {one for one, name in fixed.items() if name == "train"}
+    pool = sorted(may_validate, key=lambda one: sorted(digests[one]))
+    order = [pool[i] for i in np.random.default_rng(plan.seed).permutation(len(pool))]
+    result = {**dict.fromkeys(free, "train"), **fixed}
+    if wanted["validation"] and "validation" not in named:
+        result.update(dict.fromkeys(order[: max(1, round(wanted["validation"] * len(pool)))], "validation"))
+    if wanted["test"] and "test" not in named:
+        left = [one for one in order if one in free and result[one] == "train"]
+        result.update(dict.fromkeys(left[: max(1, round(wanted["test"] * len(free)))], "test"))
+    if not fixed and "train" not in result.values():
         raise MedsynthError("no patient is left for training; lower data.split.validation and data.split.test")
+    for name in ("train", *(name for name, fraction in wanted.items() if fraction)):
+        if name not in result.values():
+            way = "" if name == "train" else f", or set data.split.{name}=0"
+            raise MedsynthError(f"the splits that the source names leave no patient for {name}; change them{way}")
     return {patient: result[one] for patient, one in person.items()}
 
 

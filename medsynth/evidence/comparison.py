@@ -215,7 +215,8 @@ def _line(
     if own.passed is None:
         verdict = "not measurable"
     elif passes[key] < REAL_SHARE:
-        verdict, reason = "not measurable", f"real against real passes in {passes[key]:.0%} of the draws only"
+        share = f"real against real passes in {passes[key]:.0%} of the draws only"
+        verdict, reason = "not measurable", f"{share}; {reason}" if reason else share
     elif let_through:
         verdict, reason = "not measurable", f"at this size it does not reject: {', '.join(let_through)}"
     return Line(

@@ -16,6 +16,7 @@ from medsynth.evidence.comparison import Compared, Verdict
 from medsynth.evidence.groups import Group, compare_group, make_groups
 from medsynth.evidence.page import Picture, evaluation_page
 from medsynth.evidence.report import evaluation_json
+from medsynth.evidence.summary import summary_text
 from medsynth.files import inside, sha256_file, write_json, write_text
 from medsynth.metrics.controls import ImageSet
 from medsynth.models.layout import ImageChannel
@@ -37,14 +38,7 @@ class Evaluation:
     @property
     def summary(self) -> str:
         """The verdicts as text: every line with its value and its bar, and the bad cases."""
-        text = []
-        for line in self.lines():
-            value = "" if line["value"] is None else f"{line['value']:.3g}"
-            where = " ".join(part for part in (line["group"], line["check"], line["subject"]) if part)
-            text.append(f"  {line['verdict']:<15} {where:<46} {value:>9}   {_bar(line)}".rstrip())
-            if line["verdict"] == "not measurable":
-                text.append(f"{'':18}{line['reason']}")
-        return "\n".join([*text, f"verdict: {self.verdict}; see {self.page}"])
+        return f"{summary_text(self.content)}\nverdict: {self.verdict}; see {self.page}".lstrip("\n")
 
     def lines(self) -> list[dict[str, Any]]:
         """Every line of every group and channel, with their names."""
@@ -54,13 +48,6 @@ class Evaluation:
             for channel in group["channels"]
             for line in channel["lines"]
         ]
-
-
-def _bar(line: dict[str, Any]) -> str:
-    low, high = line["low"], line["high"]
-    if low is None or high is None:
-        return "" if low is high else f"at most {high:.3g}" if low is None else f"at least {low:.3g}"
-    return f"{low:.3g} to {high:.3g}"
 
 
 class Samples(NamedTuple):

@@ -19,7 +19,7 @@ def label_channels(label: NDArray[np.integer], values: Iterable[int], reach: flo
 
     Args:
         label: (*spatial), whole numbers.
-        values: of the label map, in the order of the channels.
+        values: of the label map, in the order of the channels; all that occur in it.
         reach: voxels from the edge to where a channel is +1 inside and -1 outside; 0 jumps
             from one to the other at the edge (one-hot). Distances are in voxels, not in mm.
 

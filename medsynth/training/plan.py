@@ -52,6 +52,8 @@ class DataPlan:
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.validation_most < 1 or not self.images:
             raise MedsynthError("data: batch_size and validation_most are at least 1, images names a channel")
+        if not 0 <= self.label_reach < float("inf"):
+            raise MedsynthError("data.label_reach is a number of voxels, 0 or more")
         if len({image.name for image in self.images}) < len(self.images):
             raise MedsynthError("data.images names one channel twice")
 

@@ -81,7 +81,13 @@ def test_validation_comes_from_training_where_the_source_names_train_and_test_al
     splits = split_patients(records, SplitPlan(validation=0.2, test=0.3))
     assert patients_in(splits) == {"train": 16, "validation": 4, "test": 10}
     assert {splits[f"h{n}"] for n in range(20, 30)} == {"test"}
-    assert patients_in(split_patients(records[:20], SplitPlan()))["test"] == 0
+    assert patients_in(split_patients([*records, *people(10)], SplitPlan(validation=0.2)))["validation"] == 6
+    with pytest.raises(MedsynthError, match=r"no patient for test; .*data\.split\.test=0"):
+        split_patients(records[:20], SplitPlan())
+    with pytest.raises(MedsynthError, match="no patient for train; change them"):
+        split_patients(records[20:], SplitPlan())
+    with pytest.raises(MedsynthError, match="no patient for train; change them"):
+        split_patients([records[0], records[20]], SplitPlan())
     assert patients_in(split_patients(records, SplitPlan(validation=0))) == {"train": 20, "validation": 0, "test": 10}
 
 

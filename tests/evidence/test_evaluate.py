@@ -49,10 +49,20 @@ def test_the_summary_says_bars_reasons_and_where_the_page_is(good):
     assert re.search(r"MMD +-?[\d.e-]+ +at most [\d.e-]+\n", text)
     assert re.search(r"volume, mean .* -0.05 to 0.05\n", text)
     assert text.endswith(f"see {evaluation.page}")
-    line = {**evaluation.lines()[0], "verdict": "not measurable", "reason": "too few", "group": "", "channel": ""}
-    channel = {"name": "", "lines": [line]}
-    content = {**evaluation.content, "groups": [{"name": "", "channels": [channel]}]}
-    assert "too few" in replace(evaluation, content=content).summary
+    assert "bad cases of the same size rejected by a check: 9" in text
+
+
+def test_the_summary_tells_channels_apart_and_gives_every_reason(good):
+    evaluation = good[1]
+    (group,) = evaluation.content["groups"]
+    (channel,) = group["channels"]
+    line = {**channel["lines"][0], "verdict": "missed", "value": None, "low": None, "high": None, "reason": "no label"}
+    control = {**channel["controls"][0], "name": "the blurred", "rejected_by": []}
+    channels = [{**channel, "name": name, "lines": [line], "controls": [control]} for name in ("ct", "mr")]
+    groups = [{**group, "channels": channels}, {**group, "name": "A", "channels": [], "reason": "3 samples"}]
+    text = replace(evaluation, content={**evaluation.content, "groups": groups}).summary
+    for wanted in ("all ct MMD", "all mr MMD", "no label", "no check rejects: the blurred", "A .*3 samples"):
+        assert re.search(wanted, text), wanted
 
 
 def test_every_bad_case_is_rejected_by_a_named_metric(good):

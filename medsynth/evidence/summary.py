@@ -1,0 +1,35 @@
+"""An evaluation's content as text for a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def summary_text(content: Mapping[str, Any]) -> str:
+    """Every line with its value, its bar and, where there is one, the reason; then the bad cases."""
+    text: list[str] = []
+    rejected = 0
+    for group in content["groups"]:
+        if group["reason"]:
+            text.append(f"  {'not measurable':<15} {group['name']:<46} {group['reason']}")
+        for channel in group["channels"]:
+            shown = f"{group['name']} {channel['name']}" if len(group["channels"]) > 1 else group["name"]
+            for line in channel["lines"]:
+                value = "" if line["value"] is None else f"{line['value']:.3g}"
+                where = " ".join(part for part in (shown, line["check"], line["subject"]) if part)
+                text.append(f"  {line['verdict']:<15} {where:<46} {value:>9}   {_bar(line)}".rstrip())
+                if line["reason"]:
+                    text.append(f"{'':18}{line['reason']}")
+            for control in channel["controls"]:
+                rejected += bool(control["rejected_by"])
+                if not control["rejected_by"]:
+                    text.append(f"  {'not measurable':<15} {shown}: at this size no check rejects: {control['name']}")
+    if rejected:
+        text.append(f"  bad cases of the same size rejected by a check: {rejected}")
+    return "\n".join(text)
+
+
+def _bar(line: Mapping[str, Any]) -> str:
+    low, high = line["low"], line["high"]
+    if low is None or high is None:
+        return "" if low is high else f"at most {high:.3g}" if low is None else f"at least {low:.3g}"
+    return f"{low:.3g} to {high:.3g}"
