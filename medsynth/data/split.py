@@ -44,12 +44,11 @@ def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, 
     person = _same_person(records)
     for record in records:
         digests.setdefault(person[record.patient], set()).update(c.sha256 for c in record.channels.values())
-        named = record.split
-        if named is not None and fixed.setdefault(person[record.patient], named) != named:
+        said = record.split
+        if said is not None and fixed.setdefault(person[record.patient], said) != said:
             raise MedsynthError("the source puts one patient into two splits; give each patient one split, or none")
     free = {one for one in digests if one not in fixed}
-    wanted = {name: getattr(plan, name) for name in ("validation", "test")}
-    needed = 1 + sum(fraction > 0 for fraction in wanted.values())
+    needed = 1 + (plan.validation > 0) + (plan.test > 0)
     if not fixed and len(free) < needed:
         raise MedsynthError(
             f"{len(free)} patient(s) cannot fill {needed} splits (train, validation, test): "
@@ -59,16 +58,16 @@ def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, 
     may_validate = free if "validation" in named else free | {one for one, name in fixed.items() if name == "train"}
     pool = sorted(may_validate, key=lambda one: sorted(digests[one]))
     order = [pool[i] for i in np.random.default_rng(plan.seed).permutation(len(pool))]
-    result = {**dict.fromkeys(free, "train"), **fixed}
-    if wanted["validation"] and "validation" not in named:
-        result.update(dict.fromkeys(order[: max(1, round(wanted["validation"] * len(pool)))], "validation"))
-    if wanted["test"] and "test" not in named:
+    result: dict[str, Split] = {one: fixed.get(one, "train") for one in digests}
+    if plan.validation and "validation" not in named:
+        result |= {one: "validation" for one in order[: max(1, round(plan.validation * len(pool)))]}
+    if plan.test and "test" not in named:
         left = [one for one in order if one in free and result[one] == "train"]
-        result.update(dict.fromkeys(left[: max(1, round(wanted["test"] * len(free)))], "test"))
+        result |= {one: "test" for one in left[: max(1, round(plan.test * len(free)))]}
     if not fixed and "train" not in result.values():
         raise MedsynthError("no patient is left for training; lower data.split.validation and data.split.test")
-    for name in ("train", *(name for name, fraction in wanted.items() if fraction)):
-        if name not in result.values():
+    for name in SPLITS:
+        if name not in result.values() and (name == "train" or getattr(plan, name)):
             way = "" if name == "train" else f", or set data.split.{name}=0"
             raise MedsynthError(f"the splits that the source names leave no patient for {name}; change them{way}")
     return {patient: result[one] for patient, one in person.items()}
