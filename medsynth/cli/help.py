@@ -96,8 +96,14 @@ def entries(text: str, above: str = "") -> list[Entry]:
     outer: list[tuple[int, str, str]] = []
     comment: list[str] = []
     apart = True
+    inside: int | None = None  # indent of the list whose items are being passed
     for line in _body(text):
         match = _KEY.match(line)
+        depth = len(line) - len(line.lstrip())
+        item = line.lstrip().startswith(("- ", "#"))
+        if inside is not None and line.strip() and (depth > inside or (item and depth == inside)):
+            continue
+        inside = None
         if line.lstrip().startswith("#"):
             comment.append(line.lstrip(" #").strip())
             continue
@@ -110,9 +116,8 @@ def entries(text: str, above: str = "") -> list[Entry]:
             if match["value"]:
                 found.append(Entry(above + _dotted(outer), match["value"], meaning))
         elif line.lstrip().startswith("- ") and outer:
-            listed, item = above + _dotted(outer), line.strip()[2:]
-            earlier = found.pop().default[1:-1] + ", " if found and found[-1].key == listed else ""
-            found.append(Entry(listed, f"[{earlier}{item}]", outer[-1][2]))
+            inside = depth
+            found.append(Entry(above + _dotted(outer), _listed(text, [name for _, name, _ in outer]), outer[-1][2]))
         apart = match is None
         comment = []
     return found
@@ -120,6 +125,13 @@ def entries(text: str, above: str = "") -> list[Entry]:
 
 def _dotted(outer: list[tuple[int, str, str]]) -> str:
     return ".".join(name for _, name, _ in outer)
+
+
+def _listed(text: str, names: list[str]) -> str:
+    content = yaml.safe_load(text)
+    for name in names:
+        content = content[name]
+    return str(yaml.safe_dump(content, default_flow_style=True, sort_keys=False, width=10**6)).strip()
 
 
 def option_entries(group: str, chosen: str | None, config_dir: str | None = None) -> list[Entry]:

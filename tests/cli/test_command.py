@@ -108,6 +108,7 @@ def test_the_users_own_experiment(toy: Toy) -> None:
         (["mode=loud"], 2, "mode: 'loud' does not fit; expected write or refuse"),
         (["grid.shape=[1,x]"], 2, "grid.shape[1]: 'x' does not fit; expected a whole number"),
         (["grid=3"], 2, "grid: 3 does not fit; expected a group of keys"),
+        (["grid.shape.first=3"], 2, "a key goes through a list by number"),
         (["steps=${nothing}"], 2, "nothing"),
         (["optimizer={_target_:os.system,command:ls}"], 2, "optimizer._target_ names nothing that a configuration may"),
         (["optimizer={_target_:medsynth.data.nifti.gzip.open,filename:x}"], 2, "is not a class of the packages"),

@@ -27,8 +27,12 @@ net:
   depth: [1, 2]
 # Two of them.
 parts:
-  - {name: a}
-  - {name: b}
+  - name: a
+    low: 0
+  # Not a meaning.
+  - {name: b}  # two
+# Last.
+last: 1
 """
 
 
@@ -42,7 +46,8 @@ def test_keys_their_defaults_and_their_comments() -> None:
         Entry("g.bare", "2", ""),
         Entry("g.net.width", "8", "All of the network."),
         Entry("g.net.depth", "[1, 2]", "How deep it is."),
-        Entry("g.parts", "[{name: a}, {name: b}]", "Two of them."),
+        Entry("g.parts", "[{name: a, low: 0}, {name: b}]", "Two of them."),
+        Entry("g.last", "1", "Last."),
     ]
 
 

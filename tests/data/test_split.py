@@ -80,12 +80,8 @@ def test_validation_comes_from_training_where_the_source_names_train_and_test_al
     splits = split_patients(records, SplitPlan(validation=0.2, test=0.3))
     assert patients_in(splits) == {"train": 16, "validation": 4, "test": 10}
     assert {splits[f"h{n}"] for n in range(20, 30)} == {"test"}
-    assert (
-        patients_in(
-            split_patients([*records, *(record(n, f"q{n}") for n in range(40, 50))], SplitPlan(validation=0.2))
-        )["validation"]
-        == 6
-    )
+    more = [*records, *(record(n, f"q{n}") for n in range(40, 50))]
+    assert patients_in(split_patients(more, SplitPlan(validation=0.2)))["validation"] == 6
     with pytest.raises(MedsynthError, match=r"no patient for test; .*data\.split\.test=0"):
         split_patients(records[:20], SplitPlan())
     with pytest.raises(MedsynthError, match="no patient for train; change them"):
