@@ -152,7 +152,10 @@ class DiffusionModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam with warm-up and a half cosine."""
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.objective.learning_rate, betas=(0.9, 0.99))
+        # foreach: all weights in few calls; fused would not let Lightning clip the gradient.
+        optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=self.objective.learning_rate, betas=(0.9, 0.99), foreach=True
+        )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
