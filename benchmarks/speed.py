@@ -48,7 +48,7 @@ def training_step(model, latent, sigma, vector, precision) -> None:
         condition = Condition(vector=vector if vector.shape[1] else None)
         noise = torch.randn_like(latent)
         weight = torch.ones_like(model.sigma_data)
-        denoising_loss(model.denoise, latent, noise, sigma, condition, model.sigma_data, weight).mean().backward()
+        denoising_loss(model.denoise, latent, noise, sigma, condition, model.prior, weight).mean().backward()
 
 
 def seconds(work, repeats: int) -> float:

@@ -1,4 +1,4 @@
-"""Denoisers D(x; sigma, condition) in sigma space, and the EDM preconditioning of a network.
+"""Denoisers D(x; sigma, condition) in sigma space, and the preconditioning of a network.
 
 Every parametrisation is brought to this one form, so every sampler works with every
 model. x = y + sigma * n with y the data and n white noise.
@@ -33,16 +33,17 @@ class Denoiser(Protocol):
 
 
 Network = Callable[[Tensor, Tensor, Condition], Tensor]
-"""F(c_in x, c_noise, condition): (B, C, *spatial), (B,) -> (B, C, *spatial)."""
+"""F(seen, c_noise, condition): (B, 2 C, *spatial), (B,) -> (B, C, *spatial); see `preconditioned`."""
 
 
-class Scalings(NamedTuple):
-    """Factors of EDM's preconditioning; c_noise is (B,), the others broadcast to x."""
+class Prior(Protocol):
+    """What is known of the data before a network learns: its best denoiser and how wrong that is."""
 
-    c_skip: Tensor
-    c_out: Tensor
-    c_in: Tensor
-    c_noise: Tensor
+    def mean(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """E[y | x = y + sigma n]: (B, C, *spatial), (B,) -> (B, C, *spatial)."""
+
+    def std(self, sigma: Tensor, rank: int) -> Tensor:
+        """Root mean square error of `mean` in each channel: (B,) -> (B, C, 1, ...) of `rank` axes."""
 
 
 def to_rank(values: Tensor, rank: int) -> Tensor:
@@ -50,38 +51,31 @@ def to_rank(values: Tensor, rank: int) -> Tensor:
     return values.reshape(*values.shape, *(1,) * (rank - values.ndim))
 
 
-def edm_scalings(sigma: Tensor, sigma_data: Tensor, rank: int) -> Scalings:
-    """EDM preconditioning (Karras et al. 2022, Table 1), per channel.
+def preconditioned(
+    network: Network, x: Tensor, sigma: Tensor, condition: Condition, prior: Prior, sigma_data: Tensor
+) -> Tensor:
+    """D(x; sigma) = E[y | x] + c_out F(c_in x, E[y | x] / s; c_noise), E and c_out by the prior.
+
+    EDM's preconditioning (Karras et al. 2022, eq. 7 and Table 1), whose c_skip x and c_out
+    are the mean and the standard deviation of white Gaussian data seen through noise, with
+    any Gaussian in their place. c_in = 1 / sqrt(sigma^2 + s^2), c_noise = ln(sigma) / 4. The
+    arithmetic around the network is float32 (float64 stays), also under autocast.
 
     Args:
+        network: F; it sees both inputs as channels, (B, 2 C, *spatial).
+        x: (B, C, *spatial).
         sigma: (B,), in units of the data.
-        sigma_data: (C,), the data's standard deviation, channel by channel: each band of
+        condition: of the batch.
+        prior: Gaussian model of the data.
+        sigma_data: s, (C,), the data's standard deviation, channel by channel: each band of
             a wavelet is scaled with its own.
-        rank: number of axes of x, batch and channel included.
-    """
-    level = to_rank(sigma, rank)
-    data = to_rank(sigma_data[None], rank)
-    total = level**2 + data**2
-    return Scalings(
-        c_skip=data**2 / total,
-        c_out=level * data / total.sqrt(),
-        c_in=1 / total.sqrt(),
-        c_noise=sigma.log() / 4,
-    )
-
-
-def edm_denoise(network: Network, x: Tensor, sigma: Tensor, condition: Condition, sigma_data: Tensor) -> Tensor:
-    """D(x; sigma) = c_skip x + c_out F(c_in x; c_noise) (Karras et al. 2022, eq. 7).
-
-    The arithmetic around the network is float32 (float64 stays), also under autocast.
     """
     with torch.autocast(x.device.type, enabled=False):
         x = x.to(torch.promote_types(x.dtype, torch.float32))
-        scalings = edm_scalings(sigma.to(x.dtype), sigma_data.to(x.dtype), x.ndim)
-    output = network(scalings.c_in * x, scalings.c_noise, condition)
-    return scalings.c_skip * x + scalings.c_out * output.to(x.dtype)
-
-
-def edm_weight(sigma: Tensor, sigma_data: Tensor, rank: int) -> Tensor:
-    """Loss weight lambda(sigma) = 1 / c_out^2 (Karras et al. 2022, Table 1), broadcast to x."""
-    return edm_scalings(sigma, sigma_data, rank).c_out ** -2
+        sigma = sigma.to(x.dtype)
+        data = to_rank(sigma_data.to(x.dtype)[None], x.ndim)
+        expected, c_out = prior.mean(x, sigma), prior.std(sigma, x.ndim)
+        c_in = (to_rank(sigma, x.ndim).square() + data.square()).rsqrt()
+        seen = torch.cat([c_in * x, expected / data], dim=1)
+    output = network(seen, sigma.log() / 4, condition)
+    return expected + c_out * output.to(x.dtype)

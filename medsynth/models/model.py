@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
+from medsynth.diffusion.gaussian import GaussianPrior
 from medsynth.diffusion.grids import karras_grid
 from medsynth.diffusion.guidance import classifier_free
 from medsynth.diffusion.noise import seeded_noise
-from medsynth.diffusion.preconditioning import Condition, edm_denoise, to_rank
+from medsynth.diffusion.preconditioning import Condition, preconditioned, to_rank
 from medsynth.diffusion.samplers import Sampler, dpmpp_2m, heun
 from medsynth.errors import MedsynthError
 from medsynth.models.conditioner import ClassConditioner, batch_condition
@@ -56,10 +57,11 @@ class DiffusionModel(nn.Module):
     Args:
         layout: channels and grid of a sample.
         autoencoder: between samples and latents.
-        network: F(x, c_noise, condition) on latents.
+        network: F(seen, c_noise, condition) on latents; see `preconditioned`.
         conditioner: from attributes to vectors.
         augmentation: width of the vector that tells the network how a training case was
             augmented; zeros when sampling.
+        modes: principal modes of the training latents in the Gaussian prior.
     """
 
     latent_mean: Tensor
@@ -72,6 +74,7 @@ class DiffusionModel(nn.Module):
         network: UNet,
         conditioner: ClassConditioner,
         augmentation: int = 0,
+        modes: int = 0,
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -82,6 +85,7 @@ class DiffusionModel(nn.Module):
         width = autoencoder.latent_channels(layout.channels, layout.rank)
         self.register_buffer("latent_mean", torch.zeros(width))
         self.register_buffer("sigma_data", torch.ones(width))
+        self.prior = GaussianPrior(width, self.latent_shape[1:], modes)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -102,25 +106,19 @@ class DiffusionModel(nn.Module):
 
     def denoise(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
         """D(x; sigma, condition) on latents."""
-        return edm_denoise(self.network, x, sigma, condition, self.sigma_data)
+        return preconditioned(self.network, x, sigma, condition, self.prior, self.sigma_data)
 
     @torch.no_grad()
     def fit_latents(self, batches: Iterator[Tensor]) -> None:
-        """Set the latents' mean and standard deviation, per channel, from training samples (B, C, *spatial)."""
-        count, total, squares = 0, torch.zeros(()), torch.zeros(())
-        for x in batches:
-            z = self.autoencoder.encode(x).double().transpose(0, 1).flatten(1)
-            count += z.shape[1]
-            total, squares = total + z.sum(1), squares + (z**2).sum(1)
-        mean = total / count
-        if not (squares / count - mean**2).max() > 0:
+        """Measure the latents of training samples (B, C, *spatial): mean, scale and prior."""
+        moments = self.prior.fit(self.autoencoder.encode(x) for x in batches)
+        if not moments.std.max() > 0:
             raise MedsynthError(
                 "the training cases are one value everywhere inside the intensity range; set data.images to theirs"
             )
-        std = (squares / count - mean**2).clamp(min=0).sqrt()
+        self.latent_mean.copy_(moments.mean)
         # A band that never varies (a label absent from training, say) keeps a scale above 0.
-        self.latent_mean.copy_(mean)
-        self.sigma_data.copy_(std.clamp(min=1e-3 * std.max()))
+        self.sigma_data.copy_(moments.std.clamp(min=1e-3 * moments.std.max()))
 
     @torch.no_grad()
     def sample_latents(

@@ -103,6 +103,7 @@ def save_run(folder: Path, model: DiffusionModel, info: RunInfo) -> None:
         "network": model.network.spec,
         "conditioner": model.conditioner.spec,
         "augmentation": model.augmentation,
+        "modes": len(model.prior.modes),
         "info": info.to_json(),
     }
     write_json(folder / RUN_FILE, content)
@@ -150,13 +151,14 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
         if content["schema"] != _SCHEMA:
             raise KeyError
         parts = {
-            name: content[name] for name in ("layout", "autoencoder", "network", "conditioner", "augmentation", "info")
+            name: content[name]
+            for name in ("layout", "autoencoder", "network", "conditioner", "augmentation", "modes", "info")
         }
         if len(content) != len(parts) + 1:
             raise KeyError
         layout, info = Layout.from_json(parts["layout"]), RunInfo.from_json(parts["info"])
-        augmentation = parts["augmentation"]
-        if not isinstance(augmentation, int) or augmentation < 0:
+        augmentation, modes = parts["augmentation"], parts["modes"]
+        if not all(isinstance(number, int) and 0 <= number < 2**16 for number in (augmentation, modes)):
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):
         raise RunError(f"{RUN_FILE} was altered or written by another version of medsynth") from None
@@ -168,7 +170,7 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
     if not isinstance(conditioner, ClassConditioner) or not hasattr(autoencoder, "latent_channels"):
         raise RunError("the run's parts are not in their places: it was altered")
     try:
-        return DiffusionModel(layout, autoencoder, network, conditioner, augmentation), info
+        return DiffusionModel(layout, autoencoder, network, conditioner, augmentation, modes), info
     except (TypeError, ValueError, ArithmeticError, RuntimeError):
         raise RunError("the run's parts do not fit each other: it was altered") from None
 
@@ -197,8 +199,8 @@ def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu", 
     sealed = read_sealed(folder / "weights" / f"{source}.ckpt", device)
     try:
         state = sealed.content["model"]
-        if weights == "untrained":  # the control: the data's mean and scale, and a network that learnt nothing
-            state = {name: value for name, value in state.items() if name in ("latent_mean", "sigma_data")}
+        if weights == "untrained":  # the control: what was measured of the data, and a network that learnt nothing
+            state = {name: value for name, value in state.items() if not name.startswith("network.")}
         model.load_state_dict(state, strict=weights != "untrained")
         facts = dict(sealed.content["facts"])
     except (RuntimeError, KeyError, TypeError, AttributeError):

@@ -14,12 +14,13 @@ _NOISE_SCALE = 25.0  # spreads c_noise = ln(sigma) / 4 over the sinusoidal embed
 
 
 class UNet(Recorded, nn.Module):
-    """F(x, c_noise, condition): (B, C, *spatial) -> (B, C, *spatial).
+    """F(seen, c_noise, condition): (B, 2 C, *spatial) -> (B, C, *spatial); x is the first half of seen.
 
-    The UNet puts out two values a latent entry, a and g, and F = a + g x: a learnt
-    shrinkage, as wavelet denoising does by rule (Donoho and Johnstone 1994). Without it
-    the noise of every entry would have to pass through the features of the first level,
-    which a wavelet's bands outnumber.
+    The second half is what a Gaussian expects behind the noise. The UNet puts out two
+    values a latent entry, a and g, and F = a + g x: a learnt shrinkage, as wavelet
+    denoising does by rule (Donoho and Johnstone 1994). Without it the noise of every entry
+    would have to pass through the features of the first level, which a wavelet's bands
+    outnumber.
 
     Args:
         rank: number of spatial axes, 2 or 3.
@@ -59,7 +60,7 @@ class UNet(Recorded, nn.Module):
         self.vector, self.spatial = vector, spatial
         self.unet = DiffusionModelUNet(
             spatial_dims=rank,
-            in_channels=channels + spatial,
+            in_channels=2 * channels + spatial,
             out_channels=2 * channels,
             num_res_blocks=res_blocks,
             channels=tuple(features),
@@ -75,19 +76,19 @@ class UNet(Recorded, nn.Module):
         if rank == 3:  # a tenth of a training step faster on a CPU
             self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
-    def forward(self, x: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
-        """x: (B, C, *spatial), c_noise: (B,)."""
-        if any(side % self.stride for side in x.shape[2:]):
-            sides = "x".join(map(str, x.shape[2:]))
+    def forward(self, seen: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
+        """seen: (B, 2 C, *spatial), c_noise: (B,)."""
+        if any(side % self.stride for side in seen.shape[2:]):
+            sides = "x".join(map(str, seen.shape[2:]))
             raise MedsynthError(
                 f"a latent of {sides} does not divide by {self.stride}, the network's stride: "
                 "change data.resampling.size or give model.features fewer levels"
             )
-        seen = x
+        x = seen[:, : seen.shape[1] // 2]
         if self.spatial:
             if condition.spatial is None:
                 raise MedsynthError("this network needs a spatial condition")
-            seen = torch.cat([x, condition.spatial.to(x.dtype)], dim=1)
+            seen = torch.cat([seen, condition.spatial.to(seen.dtype)], dim=1)
         output: Tensor = self.unet(seen, c_noise.float() * _NOISE_SCALE, class_labels=condition.vector)
         shift, gain = output.chunk(2, dim=1)
         return shift + gain * x

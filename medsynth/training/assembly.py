@@ -17,6 +17,8 @@ from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
 from medsynth.training.plan import DataPlan
 
+_PATIENTS_PER_MODE, _LEAST_PATIENTS, _MOST_MODES = 4, 16, 64
+
 
 def fit_data(cases: Path, data: DataPlan, cache: Path, progress: bool) -> FittedData:
     """Prepare the cases under a bar, and learn the form of a sample from the training patients."""
@@ -40,7 +42,12 @@ def fit_data(cases: Path, data: DataPlan, cache: Path, progress: bool) -> Fitted
 
 
 def build_model(
-    fitted: FittedData, data: DataPlan, autoencoder: Identity | Haar, network: Callable[..., UNet], seed: int
+    fitted: FittedData,
+    data: DataPlan,
+    autoencoder: Identity | Haar,
+    network: Callable[..., UNet],
+    seed: int,
+    modes: int | None = None,
 ) -> DiffusionModel:
     """A model that fits the cases, its first weights a function of the seed.
 
@@ -71,7 +78,8 @@ def build_model(
             channels=autoencoder.latent_channels(layout.channels, layout.rank),
             vector=conditioner.width + augmentation,
         )
-    model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation)
+    modes = _modes(fitted) if modes is None else modes
+    model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation, modes)
     sides = model.latent_shape[1:]
     if any(side % made.stride for side in sides):
         raise MedsynthError(
@@ -81,8 +89,14 @@ def build_model(
     return model
 
 
+def _modes(fitted: FittedData) -> int:
+    """A mode for every four training patients, so that each is common to several of them; none below 16 patients."""
+    patients = len({record.patient for record in fitted.cases["train"].records})
+    return min(patients // _PATIENTS_PER_MODE, _MOST_MODES) if patients >= _LEAST_PATIENTS else 0
+
+
 def fit_latents(model: DiffusionModel, fitted: FittedData, progress: bool) -> None:
-    """Measure mean and standard deviation of the training cases' latents, under a bar."""
+    """Measure mean, scale and principal modes of the training cases' latents, under a bar."""
     cases = fitted.cases["train"]
     with progress_bar(progress) as bar:
         task = bar.add_task("measuring latents", total=len(cases), note="")

@@ -94,7 +94,7 @@ class DiffusionModule(lightning.LightningModule):
         scale = 2 * model.sigma_data.square().mean().sqrt()
         sigma = scale * log_normal_sigma(uniform, self.objective.sigma_mean, self.objective.sigma_std)
         condition = Condition(vector=vector if vector.shape[1] else None)
-        return denoising_loss(model.denoise, latent, noise, sigma, condition, model.sigma_data, self.channel_weight())
+        return denoising_loss(model.denoise, latent, noise, sigma, condition, model.prior, self.channel_weight())
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """Mean loss of this process's share of the batch."""

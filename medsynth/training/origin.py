@@ -20,6 +20,7 @@ def require_same(out: Path, model: DiffusionModel, info: RunInfo) -> None:
             getattr(earlier, part).spec == getattr(model, part).spec
             for part in ("autoencoder", "network", "conditioner")
         )
+        and len(earlier.prior.modes) == len(model.prior.modes)
         and its_info.cases_sha256 == info.cases_sha256
         and {name: its_info.training.get(name) for name in info.training} == info.to_json()["training"]
     )

@@ -37,6 +37,7 @@ def train(
     model: Callable[..., UNet],
     objective: Objective,
     trainer: Schedule,
+    modes: int | None = None,
     seed: int = 0,
     workers: int = 0,
     device: str = "auto",
@@ -56,6 +57,8 @@ def train(
         model: makes the network from rank, channels and vector.
         objective: what is minimised.
         trainer: how long, and how often to look.
+        modes: principal modes in the Gaussian prior; None is one for every 4 training patients,
+            at most 64, and none below 16 patients.
         seed: of everything random.
         workers: loading processes.
         device: "auto", "cpu" or "cuda".
@@ -72,7 +75,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     fitted = fit_data(cases, data, cache or default_cache(), progress)
-    diffusion = build_model(fitted, data, autoencoder, model, seed)
+    diffusion = build_model(fitted, data, autoencoder, model, seed, modes)
     state = newest_whole(out / "checkpoints")
     begin = 0 if state is None else int(state.stem.split("-")[1])
     with_margin = fitted.plan.with_margin(data.augmentation.shift)

@@ -10,7 +10,8 @@ from torch import Tensor
 from medsynth.diffusion.grids import karras_grid
 from medsynth.diffusion.guidance import classifier_free
 from medsynth.diffusion.noise import generator_for, log_normal_sigma, seeded_noise, stratified_uniform
-from medsynth.diffusion.preconditioning import Condition, edm_denoise, edm_scalings
+from medsynth.diffusion.gaussian import GaussianPrior
+from medsynth.diffusion.preconditioning import Condition, preconditioned
 from medsynth.diffusion.samplers import dpmpp_2m, heun
 
 STD, MEAN = 0.5, 0.3
@@ -69,27 +70,37 @@ def test_karras_grid_is_the_papers():
     assert grid.tolist() == pytest.approx([10, middle, 0.1, 0])
 
 
-def test_edm_scalings_per_channel_keep_unit_variance():
+def test_input_and_target_have_unit_variance_in_every_channel():
     generator = torch.Generator().manual_seed(0)
     sigma_data = torch.tensor([0.1, 2.0])
     clean = torch.randn(20000, 2, 1, 1, generator=generator) * sigma_data.reshape(1, 2, 1, 1)
     noise = torch.randn(20000, 2, 1, 1, generator=generator)
+    prior = GaussianPrior(2, (1, 1))
+    prior.fit(iter([clean]))
     for level in (0.05, 1.0, 30.0):
-        sigma = torch.full((20000,), level)
-        scalings = edm_scalings(sigma, sigma_data, 4)
-        noisy = clean + level * noise
-        target = (clean - scalings.c_skip * noisy) / scalings.c_out
-        assert torch.allclose((scalings.c_in * noisy).std((0, 2, 3)), torch.ones(2), atol=0.03)
+        sigma, noisy, inputs = torch.full((20000,), level), clean + level * noise, []
+
+        def network(seen, c_noise, condition):
+            inputs.append((seen, c_noise))  # noqa: B023
+            return torch.zeros_like(seen[:, :2])
+
+        expected = preconditioned(network, noisy, sigma, Condition(), prior, sigma_data)
+        target = (clean - expected) / prior.std(sigma, 4)
+        assert torch.allclose(inputs[0][0][:, :2].std((0, 2, 3)), torch.ones(2), atol=0.03)
+        assert torch.allclose(inputs[0][0][:, 2:] * sigma_data.reshape(2, 1, 1), expected)
+        assert torch.allclose(inputs[0][1], sigma.log() / 4)
         assert torch.allclose(target.std((0, 2, 3)), torch.ones(2), atol=0.03)
 
 
 def test_denoise_is_float32_around_a_bfloat16_network():
-    def network(x, level, condition):
-        return x.to(torch.bfloat16)
+    def network(seen, level, condition):
+        return seen[:, :1].to(torch.bfloat16)
 
     x = torch.randn(2, 1, 4, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        result = edm_denoise(network, x, torch.tensor([1.0, 2.0]), Condition(), torch.tensor([0.5]))
+        result = preconditioned(
+            network, x, torch.tensor([1.0, 2.0]), Condition(), GaussianPrior(1, (4, 4)), torch.tensor([0.5])
+        )
     assert result.dtype == torch.float32
 
 

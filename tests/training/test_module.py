@@ -28,6 +28,7 @@ class Linear(nn.Module):
         self.seen, self.levels = [], []
 
     def forward(self, x, c_noise, condition):
+        x = x[:, : x.shape[1] // 2]
         self.seen.append((x.detach().clone(), None if condition.vector is None else condition.vector.clone()))
         self.levels.append(4 * c_noise)
         return self.gain * x
@@ -54,7 +55,8 @@ def module(gain=0.0, autoencoder=None, classes=None, seed=0, batch=4, **objectiv
         layout, autoencoder or Identity(), Linear(gain), ClassConditioner(classes), 1 if classes else 0
     )
     if autoencoder is None:
-        model.sigma_data.copy_(torch.tensor(SCALE))
+        for measured in (model.sigma_data, model.prior.coarse_std, model.prior.fine_std):
+            measured.copy_(torch.tensor(SCALE))
     return DiffusionModule(model, Objective(**objective), seed=seed, batch_size=batch, steps=100)
 
 

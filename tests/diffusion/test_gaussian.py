@@ -1,0 +1,148 @@
+"""The Gaussian prior against closed forms, and against EDM where it has no modes."""
+
+import math
+
+import pytest
+import torch
+
+from medsynth.diffusion.gaussian import GaussianPrior, from_coarse, to_coarse
+from medsynth.diffusion.grids import karras_grid
+from medsynth.diffusion.preconditioning import Condition, preconditioned
+from medsynth.diffusion.samplers import heun
+
+SIDES = {2: (8, 4), 3: (4, 6, 2)}
+
+
+def silent(seen, c_noise, condition):
+    return torch.zeros_like(seen[:, : seen.shape[1] // 2])
+
+
+def population(count, shape, stds, seed=0):
+    """Around a mean map, three broad patterns of known size and white noise of a size by channel."""
+    generator = torch.Generator().manual_seed(seed)
+    # The same patterns and the same map for every seed of the draws.
+    fixed = torch.Generator().manual_seed(99)
+    patterns = torch.linalg.qr(torch.randn(math.prod(shape), 3, generator=fixed)).Q.T.reshape(3, *shape)
+    mean = torch.randn(*shape, generator=fixed)
+    weights = torch.randn(count, 3, generator=generator) * torch.tensor([30.0, 20.0, 10.0])
+    noise = torch.randn(count, *shape, generator=generator)
+    noise = noise * torch.tensor(stds).reshape(-1, *(1,) * (len(shape) - 1))
+    return mean + torch.einsum("bk,k...->b...", weights, patterns) + noise
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_without_modes_it_is_edm(rank):
+    """Karras et al. 2022, Table 1: c_skip = s^2 / (sigma^2 + s^2), c_out = sigma s / sqrt(sigma^2 + s^2)."""
+    prior = GaussianPrior(2, SIDES[rank])
+    std = torch.tensor([0.5, 2.0])
+    z = torch.randn(4000, 2, *SIDES[rank]) * std.reshape(2, *(1,) * rank)
+    moments = prior.fit(iter(z.split(500)))
+    assert moments.std.tolist() == pytest.approx(std.tolist(), rel=0.02)
+    x, sigma = torch.randn(3, 2, *SIDES[rank]), torch.tensor([0.1, 1.0, 30.0])
+    s, level = moments.std.float().reshape(1, 2, *(1,) * rank), sigma.reshape(3, *(1,) * (rank + 1))
+    assert torch.allclose(prior.mean(x, sigma), s**2 / (level**2 + s**2) * x, rtol=1e-5)
+    assert torch.allclose(prior.std(sigma, rank + 2), level * s / (level**2 + s**2).sqrt(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("rank", "factor"), [(2, 1), (3, 1), (2, 2), (3, 2)])
+def test_its_mean_is_the_best_linear_denoiser(rank, factor, monkeypatch):
+    """Against the dense Wiener filter m + S (S + sigma^2)^-1 (x - m) of the covariance that the prior stands for."""
+    monkeypatch.setattr("medsynth.diffusion.gaussian._factor", lambda width, shape: factor)
+    shape = (2, *SIDES[rank])
+    prior = GaussianPrior(2, shape[1:], modes=3).double()
+    z = population(200, shape, [0.3, 0.7]).double()
+    centre = prior.fit(iter([z])).mean.reshape(2, *(1,) * rank)
+    size = math.prod(shape)
+    unit = torch.eye(size, dtype=torch.float64).reshape(size, *shape)
+    rows = from_coarse(prior.modes, factor).reshape(3, size)
+    onto = from_coarse(to_coarse(unit, factor), factor).reshape(size, size)
+    assert torch.allclose(rows @ rows.T, torch.eye(3, dtype=torch.float64), atol=1e-5)
+
+    def by_channel(std):
+        return std.square().reshape(2, *(1,) * rank).expand(shape).reshape(size)
+
+    r, s = by_channel(prior.coarse_std), by_channel(prior.fine_std)
+    inside = onto - rows.T @ rows
+    mean = from_coarse(prior.mean_map[None], factor).reshape(size)
+    x = (z[:5] - centre) + torch.randn(5, *shape, dtype=torch.float64)
+    for level in (0.1, 3.0, 50.0):
+        gains = prior.variances / (prior.variances + level**2)
+        whitened = x.reshape(5, size) - mean
+        expected = mean + whitened @ (rows.T @ (gains[:, None] * rows))
+        expected = expected + (whitened @ inside) * r / (r + level**2)
+        expected = expected + (whitened @ (torch.eye(size) - onto)) * s / (s + level**2)
+        got = prior.mean(x, torch.full((5,), level, dtype=torch.float64))
+        assert torch.allclose(got.reshape(5, size), expected)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_its_std_is_its_error_on_fresh_data(factor, monkeypatch):
+    monkeypatch.setattr("medsynth.diffusion.gaussian._factor", lambda width, shape: factor)
+    shape = (2, 8, 8)
+    prior = GaussianPrior(2, shape[1:], modes=3)
+    centre = prior.fit(iter(population(2000, shape, [0.3, 0.7], seed=1).split(100))).mean
+    fresh = population(2000, shape, [0.3, 0.7], seed=2) - centre.float().reshape(2, 1, 1)
+    for level in (0.1, 1.0, 5.0, 100.0):
+        sigma = torch.full((2000,), level)
+        error = prior.mean(fresh + level * torch.randn(fresh.shape), sigma) - fresh
+        assert torch.allclose(error.square().mean((0, 2, 3)).sqrt(), prior.std(sigma, 4)[0].flatten(), rtol=0.05)
+
+
+def test_modes_tell_what_channels_alone_do_not():
+    """At high noise the sum over the image still tells the patterns: the error falls far below EDM's."""
+    shape, level = (2, 8, 8), 4.0
+    z = population(500, shape, [0.3, 0.3])
+    plain, knowing = GaussianPrior(2, shape[1:]), GaussianPrior(2, shape[1:], modes=3)
+    centred = z - plain.fit(iter([z])).mean.float().reshape(2, 1, 1)
+    knowing.fit(iter([z]))
+    sigma, noisy = torch.full((500,), level), centred + level * torch.randn(centred.shape)
+    errors = [(prior.mean(noisy, sigma) - centred).square().mean().item() for prior in (plain, knowing)]
+    assert errors[1] < 0.4 * errors[0]
+
+
+def test_sampling_a_silent_network_draws_from_the_gaussian():
+    """Heun with D = E[y | x] ends in samples with the prior's mean, and its standard deviation along every mode."""
+    shape = (2, 8, 8)
+    prior = GaussianPrior(2, shape[1:], modes=3)
+    moments = prior.fit(iter([population(2000, shape, [0.3, 0.7])]))
+    grid = karras_grid(60, 0.002, 500.0)
+
+    def denoise(x, sigma, condition):
+        return preconditioned(silent, x, sigma, condition, prior, moments.std.float())
+
+    noise = torch.randn(1000, *shape, generator=torch.Generator().manual_seed(3)) * 500
+    made = heun(denoise, noise, grid, Condition())
+    along = (made - prior.mean_map).flatten(1) @ prior.modes.flatten(1).T
+    assert torch.allclose(along.std(0), prior.variances.sqrt(), rtol=0.08)
+    assert (along.mean(0).abs() < 4 * prior.variances.sqrt() / math.sqrt(1000)).all()
+    rest = (made - prior.mean_map).flatten(1) - along @ prior.modes.flatten(1)
+    assert rest.reshape(1000, *shape).square().sum((0, 2, 3)).div(1000 * 64).sqrt().tolist() == pytest.approx(
+        [0.3, 0.7], rel=0.05
+    )
+
+
+def test_more_modes_than_samples_or_patterns_do_no_harm():
+    prior = GaussianPrior(1, (4, 4), modes=8)
+    z = torch.randn(2, 1, 4, 4)
+    prior.fit(iter([torch.cat([z, z])]))
+    assert torch.count_nonzero(prior.variances) == 1
+    assert torch.isfinite(prior.mean(z, torch.ones(2))).all()
+    assert torch.isfinite(prior.std(torch.ones(2), 4)).all()
+
+
+@pytest.mark.parametrize("sides", [(8, 4), (4, 8, 2)])
+def test_coarse_grid_is_orthonormal(sides):
+    x = torch.randn(2, 3, *sides, dtype=torch.float64)
+    w = to_coarse(x, 2)
+    assert w.shape == (2, 3, *(side // 2 for side in sides))
+    assert torch.allclose(to_coarse(from_coarse(w, 2), 2), w)
+    assert torch.allclose((w * w).sum(), (x * from_coarse(w, 2)).sum())
+
+
+def test_large_volumes_are_measured_on_a_coarser_grid():
+    assert GaussianPrior(8, (64, 64, 64), modes=4).factor == 1
+    prior = GaussianPrior(8, (128, 128, 128), modes=4)
+    assert prior.factor == 2
+    assert prior.modes.shape == (4, 8, 64, 64, 64)
+    with pytest.raises(ValueError, match="too many modes"):
+        GaussianPrior(64, (127, 127, 127), modes=64)
