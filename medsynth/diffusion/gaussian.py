@@ -18,6 +18,7 @@ from medsynth.diffusion.preconditioning import to_rank
 
 _MOST_SAMPLES = 1024  # whose covariance is measured
 _LARGEST = 2**24  # numbers in the modes, 64 MB
+_MOST_OF_ONE = 0.5  # of a mode's variance
 
 
 class Moments(NamedTuple):
@@ -63,10 +64,15 @@ class GaussianPrior(nn.Module):
         self.register_buffer("fine_std", torch.ones(channels))
 
     @torch.no_grad()
-    def fit(self, latents: Iterable[Tensor]) -> Moments:
-        """Measure the data. Each item of `latents` is (B, C, *spatial); at least one varies.
+    def fit(self, latents: Iterable[Tensor], owners: Sequence[int] | None = None) -> Moments:
+        """Measure the data.
 
-        Mean and covariance are those of at most 1,024 samples, the first ones.
+        Mean map and modes are those of at most 1,024 samples, the first ones. A mode that owes
+        more than half of its variance to one owner is left out: it would be that patient's picture.
+
+        Args:
+            latents: (B, C, *spatial) each; at least one varies.
+            owners: a number for each sample's patient; None takes every sample for a patient.
 
         Returns:
             Mean and standard deviation of every channel over all samples and voxels. The prior is that of
@@ -89,10 +95,12 @@ class GaussianPrior(nn.Module):
         self.fine_std.copy_(_above_zero(std))
         if kept:
             fine = (squares - coarse_squares) / count  # a constant lies on the coarse grid
-            self._fit_modes(torch.cat(kept) - to_rank(_coarse_constant(mean.float(), self), kept[0].ndim - 1), fine)
+            w = torch.cat(kept)[:_MOST_SAMPLES]
+            whose = torch.arange(len(w)) if owners is None else torch.tensor(owners[: len(w)])
+            self._fit_modes(w - to_rank(_coarse_constant(mean.float(), self), w.ndim - 1), fine, whose)
         return Moments(mean, std)
 
-    def _fit_modes(self, w: Tensor, fine: Tensor) -> None:
+    def _fit_modes(self, w: Tensor, fine: Tensor, owners: Tensor) -> None:
         """Principal modes of coarse samples w (N, C, *coarse) by their Gram matrix; `fine` (C,) energy off the grid."""
         size, places = len(w), math.prod(w.shape[2:])
         self.mean_map.copy_(w.mean(0))
@@ -100,7 +108,8 @@ class GaussianPrior(nn.Module):
         energies, turned = torch.linalg.eigh((apart @ apart.T).double())
         kept = min(len(self.modes), size - 1)
         energies, turned = energies.flip(0)[:kept].clamp(min=0), turned.flip(1)[:, :kept]
-        there = energies > 1e-6 * energies.max().clamp(min=1e-30)
+        of_one = torch.zeros(int(owners.max()) + 1, kept, dtype=turned.dtype).index_add(0, owners, turned.square())
+        there = (energies > 1e-6 * energies.max().clamp(min=1e-30)) & (of_one.max(0).values <= _MOST_OF_ONE)
         scale = torch.where(there, energies.clamp(min=1e-30).rsqrt(), torch.zeros(()).double())
         self.modes.zero_()
         self.modes[:kept] = (turned * scale).T.to(apart.dtype).matmul(apart).view_as(self.modes[:kept])

@@ -109,9 +109,14 @@ class DiffusionModel(nn.Module):
         return preconditioned(self.network, x, sigma, condition, self.prior, self.sigma_data)
 
     @torch.no_grad()
-    def fit_latents(self, batches: Iterator[Tensor]) -> None:
-        """Measure the latents of training samples (B, C, *spatial): mean, scale and prior."""
-        moments = self.prior.fit(self.autoencoder.encode(x) for x in batches)
+    def fit_latents(self, batches: Iterator[Tensor], owners: Sequence[int] | None = None) -> None:
+        """Measure the latents of training samples (B, C, *spatial): mean, scale and prior.
+
+        Args:
+            batches: of samples in model units.
+            owners: a number for each sample's patient; see `GaussianPrior.fit`.
+        """
+        moments = self.prior.fit((self.autoencoder.encode(x) for x in batches), owners)
         if not moments.std.max() > 0:
             raise MedsynthError(
                 "the training cases are one value everywhere inside the intensity range; set data.images to theirs"

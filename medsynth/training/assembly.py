@@ -97,7 +97,9 @@ def _modes(fitted: FittedData) -> int:
 
 def fit_latents(model: DiffusionModel, fitted: FittedData, progress: bool) -> None:
     """Measure mean, scale and principal modes of the training cases' latents, under a bar."""
-    cases = fitted.cases["train"]
+    cases, slices = fitted.cases["train"], fitted.slices["train"]
+    patients = sorted({record.patient for record in cases.records})
+    owners = [patients.index(r.patient) for r, count in zip(cases.records, slices, strict=True) for _ in range(count)]
     with progress_bar(progress) as bar:
         task = bar.add_task("measuring latents", total=len(cases), note="")
 
@@ -106,4 +108,4 @@ def fit_latents(model: DiffusionModel, fitted: FittedData, progress: bool) -> No
                 yield cases[index]["x"]
                 bar.advance(task)
 
-        model.fit_latents(batches())
+        model.fit_latents(batches(), owners)

@@ -125,7 +125,7 @@ def test_more_modes_than_samples_or_patterns_do_no_harm():
     prior = GaussianPrior(1, (4, 4), modes=8)
     z = torch.randn(2, 1, 4, 4)
     prior.fit(iter([torch.cat([z, z])]))
-    assert torch.count_nonzero(prior.variances) == 1
+    assert torch.count_nonzero(prior.variances) == 1  # four scans, two of a kind
     assert torch.isfinite(prior.mean(z, torch.ones(2))).all()
     assert torch.isfinite(prior.std(torch.ones(2), 4)).all()
 
@@ -146,3 +146,20 @@ def test_large_volumes_are_measured_on_a_coarser_grid():
     assert prior.modes.shape == (4, 8, 64, 64, 64)
     with pytest.raises(ValueError, match="too many modes"):
         GaussianPrior(64, (127, 127, 127), modes=64)
+
+
+def test_a_mode_that_is_one_patients_picture_is_left_out():
+    """One patient with a large mark of its own: the mark would be the first mode."""
+    z = 0.1 * torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    z[:, 0] += torch.linspace(-1, 1, 8) * torch.randn(40, 1, 1, generator=torch.Generator().manual_seed(1))
+    mark = torch.zeros(8, 8)
+    mark[2:4, 5:7] = 30
+    z[6:8, 0] += mark  # two scans of one patient
+    owners = [scan // 2 for scan in range(40)]
+    prior = GaussianPrior(1, (8, 8), modes=4)
+    prior.fit(iter([z]), owners)
+    seen = (prior.modes[:, 0] * mark).sum((1, 2)).abs() / mark.norm()
+    assert seen.max() < 0.3
+    assert torch.count_nonzero(prior.variances) == 3
+    prior.fit(iter([z]), range(40))  # taken for two patients, it is common to both
+    assert ((prior.modes[:, 0] * mark).sum((1, 2)).abs() / mark.norm()).max() > 0.95

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from medsynth.diffusion.gaussian import GaussianPrior
 from medsynth.diffusion.grids import karras_grid
 from medsynth.diffusion.guidance import classifier_free
 from medsynth.diffusion.noise import generator_for, log_normal_sigma, seeded_noise, stratified_uniform
-from medsynth.diffusion.gaussian import GaussianPrior
 from medsynth.diffusion.preconditioning import Condition, preconditioned
 from medsynth.diffusion.samplers import dpmpp_2m, heun
 
