@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from medsynth.diffusion.preconditioning import to_rank
 
 _MOST_SAMPLES = 1024  # whose covariance is measured
+_MOST_NUMBERS = 2**28  # in all of them together, 1 GB
 _LARGEST = 2**24  # numbers in the modes, 64 MB
 _MOST_OF_ONE = 0.5  # of a mode's variance
 
@@ -64,30 +65,30 @@ class GaussianPrior(nn.Module):
         self.register_buffer("fine_std", torch.ones(channels))
 
     @torch.no_grad()
-    def fit(self, latents: Iterable[Tensor], owners: Sequence[int] | None = None) -> Moments:
+    def fit(self, latents: Iterable[Tensor], owners: Sequence[int]) -> Moments:
         """Measure the data.
 
-        Mean map and modes are those of at most 1,024 samples, the first ones. A mode that owes
+        Mean map and modes are those of at most 1,024 samples, evenly chosen. A mode that owes
         more than half of its variance to one owner is left out: it would be that patient's picture.
 
         Args:
             latents: (B, C, *spatial) each; at least one varies.
-            owners: a number for each sample's patient; None takes every sample for a patient.
+            owners: of every sample a number that stands for its patient.
 
         Returns:
             Mean and standard deviation of every channel over all samples and voxels. The prior is that of
             the latents less this mean.
         """
         count, total, squares, coarse_squares = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
+        chosen = torch.tensor(_evenly(len(owners), self.mean_map.numel())) if len(self.modes) else torch.tensor([])
         kept: list[Tensor] = []
         for z in latents:
             w = to_coarse(z.double(), self.factor)
+            kept.extend(w[place - count].float() for place in chosen.tolist() if 0 <= place - count < len(z))
             count += len(z)
             total = total + z.double().sum((0, *range(2, z.ndim)))
             squares = squares + z.double().square().sum((0, *range(2, z.ndim)))
             coarse_squares = coarse_squares + w.square().sum((0, *range(2, w.ndim)))
-            if len(self.modes) and sum(map(len, kept)) < _MOST_SAMPLES:
-                kept.append(w.float())
         voxels = math.prod(self.shape)
         mean = total / (count * voxels)
         std = (squares / (count * voxels) - mean**2).clamp(min=0).sqrt()
@@ -95,9 +96,8 @@ class GaussianPrior(nn.Module):
         self.fine_std.copy_(_above_zero(std))
         if kept:
             fine = (squares - coarse_squares) / count  # a constant lies on the coarse grid
-            w = torch.cat(kept)[:_MOST_SAMPLES]
-            whose = torch.arange(len(w)) if owners is None else torch.tensor(owners[: len(w)])
-            self._fit_modes(w - to_rank(_coarse_constant(mean.float(), self), w.ndim - 1), fine, whose)
+            w = torch.stack(kept) - to_rank(_coarse_constant(mean.float(), self), z.ndim - 1)
+            self._fit_modes(w, fine, torch.tensor(owners)[chosen])
         return Moments(mean, std)
 
     def _fit_modes(self, w: Tensor, fine: Tensor, owners: Tensor) -> None:
@@ -169,6 +169,12 @@ def from_coarse(w: Tensor, factor: int) -> Tensor:
     for axis in range(2, w.ndim):
         w = w.repeat_interleave(factor, dim=axis) / math.sqrt(factor)
     return w
+
+
+def _evenly(count: int, numbers: int) -> list[int]:
+    """Places of the samples to measure: of `count` with so many `numbers` each, as many as memory should hold."""
+    most = min(count, _MOST_SAMPLES, max(2, _MOST_NUMBERS // numbers))
+    return [place * count // most for place in range(most)]
 
 
 def _factor(width: int, shape: Sequence[int]) -> int:

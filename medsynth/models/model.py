@@ -109,12 +109,12 @@ class DiffusionModel(nn.Module):
         return preconditioned(self.network, x, sigma, condition, self.prior, self.sigma_data)
 
     @torch.no_grad()
-    def fit_latents(self, batches: Iterator[Tensor], owners: Sequence[int] | None = None) -> None:
+    def fit_latents(self, batches: Iterator[Tensor], owners: Sequence[int]) -> None:
         """Measure the latents of training samples (B, C, *spatial): mean, scale and prior.
 
         Args:
             batches: of samples in model units.
-            owners: a number for each sample's patient; see `GaussianPrior.fit`.
+            owners: of every sample a number that stands for its patient.
         """
         moments = self.prior.fit((self.autoencoder.encode(x) for x in batches), owners)
         if not moments.std.max() > 0:

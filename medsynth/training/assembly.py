@@ -98,8 +98,8 @@ def _modes(fitted: FittedData) -> int:
 def fit_latents(model: DiffusionModel, fitted: FittedData, progress: bool) -> None:
     """Measure mean, scale and principal modes of the training cases' latents, under a bar."""
     cases, slices = fitted.cases["train"], fitted.slices["train"]
-    patients = sorted({record.patient for record in cases.records})
-    owners = [patients.index(r.patient) for r, count in zip(cases.records, slices, strict=True) for _ in range(count)]
+    number = {patient: place for place, patient in enumerate(dict.fromkeys(r.patient for r in cases.records))}
+    owners = [number[r.patient] for r, count in zip(cases.records, slices, strict=True) for _ in range(count)]
     with progress_bar(progress) as bar:
         task = bar.add_task("measuring latents", total=len(cases), note="")
 

@@ -36,7 +36,7 @@ def test_without_modes_it_is_edm(rank):
     prior = GaussianPrior(2, SIDES[rank])
     std = torch.tensor([0.5, 2.0])
     z = torch.randn(4000, 2, *SIDES[rank]) * std.reshape(2, *(1,) * rank)
-    moments = prior.fit(iter(z.split(500)))
+    moments = prior.fit(iter(z.split(500)), range(4000))
     assert moments.std.tolist() == pytest.approx(std.tolist(), rel=0.02)
     x, sigma = torch.randn(3, 2, *SIDES[rank]), torch.tensor([0.1, 1.0, 30.0])
     s, level = moments.std.float().reshape(1, 2, *(1,) * rank), sigma.reshape(3, *(1,) * (rank + 1))
@@ -51,7 +51,7 @@ def test_its_mean_is_the_best_linear_denoiser(rank, factor, monkeypatch):
     shape = (2, *SIDES[rank])
     prior = GaussianPrior(2, shape[1:], modes=3).double()
     z = population(200, shape, [0.3, 0.7]).double()
-    centre = prior.fit(iter([z])).mean.reshape(2, *(1,) * rank)
+    centre = prior.fit(iter([z]), range(200)).mean.reshape(2, *(1,) * rank)
     size = math.prod(shape)
     unit = torch.eye(size, dtype=torch.float64).reshape(size, *shape)
     rows = from_coarse(prior.modes, factor).reshape(3, size)
@@ -80,7 +80,7 @@ def test_its_std_is_its_error_on_fresh_data(factor, monkeypatch):
     monkeypatch.setattr("medsynth.diffusion.gaussian._factor", lambda width, shape: factor)
     shape = (2, 8, 8)
     prior = GaussianPrior(2, shape[1:], modes=3)
-    centre = prior.fit(iter(population(2000, shape, [0.3, 0.7], seed=1).split(100))).mean
+    centre = prior.fit(iter(population(2000, shape, [0.3, 0.7], seed=1).split(100)), range(2000)).mean
     fresh = population(2000, shape, [0.3, 0.7], seed=2) - centre.float().reshape(2, 1, 1)
     for level in (0.1, 1.0, 5.0, 100.0):
         sigma = torch.full((2000,), level)
@@ -93,8 +93,8 @@ def test_modes_tell_what_channels_alone_do_not():
     shape, level = (2, 8, 8), 4.0
     z = population(500, shape, [0.3, 0.3])
     plain, knowing = GaussianPrior(2, shape[1:]), GaussianPrior(2, shape[1:], modes=3)
-    centred = z - plain.fit(iter([z])).mean.float().reshape(2, 1, 1)
-    knowing.fit(iter([z]))
+    centred = z - plain.fit(iter([z]), range(500)).mean.float().reshape(2, 1, 1)
+    knowing.fit(iter([z]), range(500))
     sigma, noisy = torch.full((500,), level), centred + level * torch.randn(centred.shape)
     errors = [(prior.mean(noisy, sigma) - centred).square().mean().item() for prior in (plain, knowing)]
     assert errors[1] < 0.4 * errors[0]
@@ -104,7 +104,7 @@ def test_sampling_a_silent_network_draws_from_the_gaussian():
     """Heun with D = E[y | x] ends in samples with the prior's mean, and its standard deviation along every mode."""
     shape = (2, 8, 8)
     prior = GaussianPrior(2, shape[1:], modes=3)
-    moments = prior.fit(iter([population(2000, shape, [0.3, 0.7])]))
+    moments = prior.fit(iter([population(2000, shape, [0.3, 0.7])]), range(2000))
     grid = karras_grid(60, 0.002, 500.0)
 
     def denoise(x, sigma, condition):
@@ -124,7 +124,7 @@ def test_sampling_a_silent_network_draws_from_the_gaussian():
 def test_more_modes_than_samples_or_patterns_do_no_harm():
     prior = GaussianPrior(1, (4, 4), modes=8)
     z = torch.randn(2, 1, 4, 4)
-    prior.fit(iter([torch.cat([z, z])]))
+    prior.fit(iter([torch.cat([z, z])]), range(4))
     assert torch.count_nonzero(prior.variances) == 1  # four scans, two of a kind
     assert torch.isfinite(prior.mean(z, torch.ones(2))).all()
     assert torch.isfinite(prior.std(torch.ones(2), 4)).all()
@@ -163,3 +163,14 @@ def test_a_mode_that_is_one_patients_picture_is_left_out():
     assert torch.count_nonzero(prior.variances) == 3
     prior.fit(iter([z]), range(40))  # taken for two patients, it is common to both
     assert ((prior.modes[:, 0] * mark).sum((1, 2)).abs() / mark.norm()).max() > 0.95
+
+
+def test_of_many_samples_an_even_choice_is_measured(monkeypatch):
+    monkeypatch.setattr("medsynth.diffusion.gaussian._MOST_SAMPLES", 10)
+    z = torch.arange(100.0).reshape(100, 1, 1, 1) + torch.randn(100, 1, 4, 4)
+    seen = []
+    monkeypatch.setattr(GaussianPrior, "_fit_modes", lambda self, w, fine, owners: seen.append((w, owners)))
+    moments = GaussianPrior(1, (4, 4), modes=2).fit(iter(z.split(7)), range(100))
+    assert moments.mean.item() == pytest.approx(49.5, abs=0.2)
+    assert seen[0][1].tolist() == list(range(0, 100, 10))
+    assert (seen[0][0] + moments.mean.float()).mean((1, 2, 3)).tolist() == pytest.approx(range(0, 100, 10), abs=1.5)

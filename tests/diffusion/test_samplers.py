@@ -76,7 +76,7 @@ def test_input_and_target_have_unit_variance_in_every_channel():
     clean = torch.randn(20000, 2, 1, 1, generator=generator) * sigma_data.reshape(1, 2, 1, 1)
     noise = torch.randn(20000, 2, 1, 1, generator=generator)
     prior = GaussianPrior(2, (1, 1))
-    prior.fit(iter([clean]))
+    prior.fit(iter([clean]), range(20000))
     for level in (0.05, 1.0, 30.0):
         sigma, noisy, inputs = torch.full((20000,), level), clean + level * noise, []
 

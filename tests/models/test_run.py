@@ -40,7 +40,7 @@ def model(autoencoder=None, features=(8, 8)):
     made = DiffusionModel(LAYOUT, autoencoder, network, conditioner, augmentation=2)
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.1)
-    made.fit_latents(iter([torch.randn(5, 3, 8, 8)]))
+    made.fit_latents(iter([torch.randn(5, 3, 8, 8)]), range(5))
     return made.eval()
 
 
@@ -231,13 +231,13 @@ def test_info_names_what_it_was_trained_on(run):
 
 def test_data_of_one_value_is_refused():
     with pytest.raises(MedsynthError, match="one value everywhere"):
-        model().fit_latents(iter([torch.ones(2, 3, 8, 8)]))
+        model().fit_latents(iter([torch.ones(2, 3, 8, 8)]), range(2))
 
 
 def test_latents_are_centred_and_measured():
     made = model(Identity())
     x = torch.randn(400, 3, 8, 8) * torch.tensor([1.0, 2, 0.5]).reshape(3, 1, 1) + 3
-    made.fit_latents(iter(x.split(50)))
+    made.fit_latents(iter(x.split(50)), range(400))
     assert made.sigma_data.tolist() == pytest.approx([1, 2, 0.5], rel=0.02)
     assert made.latent_mean.tolist() == pytest.approx([3, 3, 3], rel=0.02)
     assert torch.allclose(made.decode(made.encode(x)), x, atol=1e-5)
