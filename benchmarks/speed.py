@@ -26,7 +26,7 @@ EXPERIMENTS = {
     # name: size, label values, Haar levels, classes, network, batch; as in conf/experiment
     "phantom_2d": ((64, 64), 7, 1, 0, SMALL, 8),
     "phantom_3d": ((32, 24, 32), 7, 1, 0, SMALL, 4),
-    "hippocampus_3d": ((32, 48, 32), 3, 1, 0, {"features": (32, 64, 128)}, 8),
+    "hippocampus_3d": ((32, 48, 32), 3, 1, 0, {"features": (64, 64, 128)}, 4),
     "chest_xray_2d": ((128, 128), 0, 2, 2, {"features": (64, 128, 192), "attention": (False, False, True)}, 16),
 }
 
@@ -40,7 +40,7 @@ def build(size, values, levels, classes, settings) -> DiffusionModel:
     network = partial(UNet, **settings)(
         rank=len(size), channels=haar.latent_channels(layout.channels, layout.rank), vector=conditioner.width
     )
-    return DiffusionModel(layout, haar, network, conditioner)
+    return DiffusionModel(layout, haar, network, conditioner, modes=32)
 
 
 def training_step(model, latent, sigma, vector, precision) -> None:

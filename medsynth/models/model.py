@@ -11,7 +11,7 @@ from medsynth.diffusion.grids import karras_grid
 from medsynth.diffusion.guidance import classifier_free
 from medsynth.diffusion.noise import seeded_noise
 from medsynth.diffusion.preconditioning import Condition, preconditioned, to_rank
-from medsynth.diffusion.samplers import Sampler, dpmpp_2m, heun
+from medsynth.diffusion.samplers import Sampler, dpmpp_2m, dpmpp_2m_sde, heun
 from medsynth.errors import MedsynthError
 from medsynth.models.conditioner import ClassConditioner, batch_condition
 from medsynth.models.layout import Decoded, Layout
@@ -19,7 +19,7 @@ from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
 from medsynth.records import Attribute
 
-SAMPLERS: dict[str, Sampler] = {"dpmpp_2m": dpmpp_2m, "heun": heun}
+SAMPLERS: dict[str, Sampler] = {"dpmpp_2m": dpmpp_2m, "dpmpp_2m_sde": dpmpp_2m_sde, "heun": heun}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class SamplingPlan:
     """How noise becomes a sample; goes into every sample's record.
 
     Args:
-        name: "dpmpp_2m" (1 evaluation a step) or "heun" (2).
+        name: "dpmpp_2m" or "dpmpp_2m_sde" (1 evaluation a step), "heun" (2).
         steps: steps of the Karras grid.
         sigma_min, sigma_max, rho: of the grid.
         guidance: scale of classifier-free guidance, 1 for none.
@@ -137,7 +137,7 @@ class DiffusionModel(nn.Module):
     ) -> Tensor:
         """Latents (B, C', *spatial) of samples `indices` of the plan with `seed`.
 
-        Sample i starts from the same noise whatever else is in the batch.
+        Sample i meets the same noise, at the start and in every step, whatever else is in the batch.
         """
         device = self.sigma_data.device
         noise = seeded_noise(seed, indices, self.latent_shape).to(device)
@@ -146,7 +146,11 @@ class DiffusionModel(nn.Module):
         null = batch_condition(torch.zeros_like(vectors), self.augmentation)
         denoise = classifier_free(self.denoise, null, plan.guidance) if vectors.shape[1] else self.denoise
         grid = karras_grid(plan.steps, plan.sigma_min, plan.sigma_max, plan.rho)
-        return SAMPLERS[plan.name](denoise, noise * grid[0].item(), grid, condition, on_step)
+
+        def fresh(step: int) -> Tensor:
+            return seeded_noise(seed, indices, self.latent_shape, f"sample, step {step}").to(device)
+
+        return SAMPLERS[plan.name](denoise, noise * grid[0].item(), grid, condition, on_step, fresh)
 
     def sample(
         self,

@@ -12,7 +12,7 @@ from medsynth.diffusion.grids import karras_grid
 from medsynth.diffusion.guidance import classifier_free
 from medsynth.diffusion.noise import generator_for, log_normal_sigma, seeded_noise, stratified_uniform
 from medsynth.diffusion.preconditioning import Condition, preconditioned
-from medsynth.diffusion.samplers import dpmpp_2m, heun
+from medsynth.diffusion.samplers import dpmpp_2m, dpmpp_2m_sde, heun
 
 STD, MEAN = 0.5, 0.3
 
@@ -41,6 +41,53 @@ def test_order_of_convergence(sampler, order, spatial):
         errors.append((result - exact(start * noise, start, end)).abs().max().item())
     slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
     assert slope == pytest.approx(order, abs=0.1)
+
+
+def law_of_sde(denoise, grid):
+    """Mean and standard deviation that the stochastic sampler ends in, exactly: it is linear in all its noise."""
+
+    def end(start, noisy_step=None):
+        def fresh(step):
+            return torch.full((1, 1, 1, 1), float(step == noisy_step), dtype=torch.float64)
+
+        x = torch.full((1, 1, 1, 1), start, dtype=torch.float64)
+        return dpmpp_2m_sde(denoise, x, grid, Condition(), fresh=fresh).item()
+
+    mean = end(0.0)
+    parts = [(end(1.0) - mean) * grid[0].item(), *(end(0.0, step) - mean for step in range(len(grid) - 1))]
+    return mean, math.sqrt(sum(part**2 for part in parts))
+
+
+def test_stochastic_law_converges_to_the_closed_form():
+    """y ~ N(MEAN, STD^2) seen through noise sigma has variance STD^2 + sigma^2; the error falls with order 2."""
+    counts, errors = [40, 80, 160, 320], []
+    for steps in counts:
+        grid = torch.linspace(math.log(2000.0), math.log(0.05), steps + 1, dtype=torch.float64).exp()
+        mean, std = law_of_sde(gaussian, grid)
+        errors.append(abs(std - math.sqrt(STD**2 + 0.05**2)))
+        assert mean == pytest.approx(MEAN, abs=0.2 / steps)
+    slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
+    assert slope > 1.7
+    assert errors[-1] < 1e-3
+
+
+def test_stochastic_law_of_one_point_is_exact_at_any_number_of_steps():
+    """Around a known point the noise has standard deviation sigma at every step, however long the step."""
+
+    def known(x, sigma, condition):
+        return torch.full_like(x, MEAN)
+
+    for steps in (1, 3, 10):
+        grid = karras_grid(steps + 1, 0.3, 10.0)[:-1]
+        mean, std = law_of_sde(known, grid)
+        # the start knows nothing of the point: its mean, -MEAN away, shrinks by the square of the noise
+        assert mean == pytest.approx(MEAN * (1 - (0.3 / 10) ** 2))
+        assert std == pytest.approx(0.3)
+
+
+def test_stochastic_sampler_without_noise_is_refused():
+    with pytest.raises(ValueError, match="fresh noise"):
+        dpmpp_2m_sde(gaussian, torch.ones(1, 1, 2, 2), karras_grid(3), Condition())
 
 
 @pytest.mark.parametrize("sampler", [heun, dpmpp_2m])

@@ -17,7 +17,7 @@ from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError, RunError
 from medsynth.generation import run as generation
 from medsynth.generation.run import generate
-from medsynth.models.model import SamplingPlan
+from medsynth.models.model import SAMPLERS, SamplingPlan
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
 from medsynth.records import CaseRecord, SampleRecord, read_records
@@ -82,11 +82,15 @@ def test_a_sample_alone_equals_the_same_sample_in_a_batch(run, samples, tmp_path
     generate(run, tmp_path / "together", count=5, seed=3, sampler=PLAN, batch_size=5, progress=False)
     assert_same(volumes(samples), volumes(tmp_path / "alone"))
     assert_same(volumes(samples), volumes(tmp_path / "together"))
-    model = medsynth.load_run(run).model
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_latents_do_not_depend_on_the_batch(run, sampler):
+    model, plan = medsynth.load_run(run).model, SamplingPlan(name=sampler, steps=4)
     latents = {
         size: torch.cat(
             [
-                model.sample_latents(range(s, min(s + size, 5)), [{}] * min(size, 5 - s), seed=3, plan=PLAN)
+                model.sample_latents(range(s, min(s + size, 5)), [{}] * min(size, 5 - s), seed=3, plan=plan)
                 for s in range(0, 5, size)
             ]
         )
