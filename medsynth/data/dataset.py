@@ -199,11 +199,15 @@ class TrainingSamples(Dataset[Sample]):
         self.vectors = [conditioner.vector(record.attributes) for record in cases.records]
         self._order: tuple[int, np.ndarray[Any, Any]] | None = None
 
-    def __getitem__(self, number: int) -> Sample:
+    def place(self, number: int) -> tuple[int, int]:
+        """Case and slice that sample `number` comes from."""
         turn, place = divmod(number, len(self.places))
         if self._order is None or self._order[0] != turn:
             self._order = (turn, np.random.default_rng([self.seed, 1, turn]).permutation(len(self.places)))
-        case, part = self.places[int(self._order[1][place])]
+        return self.places[int(self._order[1][place])]
+
+    def __getitem__(self, number: int) -> Sample:
+        case, part = self.place(number)
         generator = np.random.default_rng([self.seed, 2, number])
         augmented = self.augmentation(self.cases[case]["x"][part], generator, self.spacing)
         return Sample(augmented.x, torch.cat([self.vectors[case], augmented.parameters]), torch.tensor(number))

@@ -85,7 +85,9 @@ class DiffusionModel(nn.Module):
         width = autoencoder.latent_channels(layout.channels, layout.rank)
         self.register_buffer("latent_mean", torch.zeros(width))
         self.register_buffer("sigma_data", torch.ones(width))
-        self.prior = GaussianPrior(width, self.latent_shape[1:], modes)
+        # The first channels are a wavelet's coarse bands; pixels are taken two by two instead.
+        block = 2 if autoencoder.stride == 1 else 1
+        self.prior = GaussianPrior(width, self.latent_shape[1:], modes, layout.channels, block)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -150,7 +152,8 @@ class DiffusionModel(nn.Module):
         def fresh(step: int) -> Tensor:
             return seeded_noise(seed, indices, self.latent_shape, f"sample, step {step}").to(device)
 
-        return SAMPLERS[plan.name](denoise, noise * grid[0].item(), grid, condition, on_step, fresh)
+        start = self.prior.start(noise, grid[0].item())
+        return SAMPLERS[plan.name](denoise, start, grid, condition, on_step, fresh)
 
     def sample(
         self,

@@ -28,7 +28,7 @@ from medsynth.models.sealed import read_sealed, write_sealed
 
 RUN_FILE = "run.json"
 WEIGHTS = ("best", "last")
-_SCHEMA = "medsynth.run/1"
+_SCHEMA = "medsynth.run/2"
 ALLOWED_TARGETS = frozenset(
     {
         "medsynth.models.conditioner.ClassConditioner",
@@ -201,7 +201,9 @@ def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu", 
         state = sealed.content["model"]
         if weights == "untrained":  # the control: what was measured of the data, and a network that learnt nothing
             state = {name: value for name, value in state.items() if not name.startswith("network.")}
-        model.load_state_dict(state, strict=weights != "untrained")
+        found = model.load_state_dict(state, strict=weights != "untrained")
+        if any(not name.startswith("network.") for name in found.missing_keys):
+            raise KeyError
         facts = dict(sealed.content["facts"])
     except (RuntimeError, KeyError, TypeError, AttributeError):
         raise RunError("the weights do not fit the run's description: one of them comes from another run") from None

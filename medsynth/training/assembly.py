@@ -6,9 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from medsynth.data.dataset import TrainingSamples
 from medsynth.data.fitting import FittedData, fit_preparation
 from medsynth.data.progress import progress_bar
 from medsynth.data.resampling import Intensity
+from medsynth.diffusion.gaussian import most_modes
 from medsynth.diffusion.noise import generator_for
 from medsynth.errors import MedsynthError
 from medsynth.models.conditioner import ClassConditioner
@@ -16,8 +18,6 @@ from medsynth.models.model import DiffusionModel
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
 from medsynth.training.plan import DataPlan
-
-_PATIENTS_PER_MODE, _LEAST_PATIENTS, _MOST_MODES = 4, 16, 64
 
 
 def fit_data(cases: Path, data: DataPlan, cache: Path, progress: bool) -> FittedData:
@@ -78,8 +78,7 @@ def build_model(
             channels=autoencoder.latent_channels(layout.channels, layout.rank),
             vector=conditioner.width + augmentation,
         )
-    modes = _modes(fitted) if modes is None else modes
-    model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation, modes)
+    model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation, _modes(fitted, modes))
     sides = model.latent_shape[1:]
     if any(side % made.stride for side in sides):
         raise MedsynthError(
@@ -89,23 +88,34 @@ def build_model(
     return model
 
 
-def _modes(fitted: FittedData) -> int:
-    """A mode for every four training patients, so that each is common to several of them; none below 16 patients."""
+def _modes(fitted: FittedData, wanted: int | None) -> int:
+    """Number of modes in the prior.
+
+    Raises:
+        MedsynthError: more than so many training patients carry without being known by them.
+    """
     patients = len({record.patient for record in fitted.cases["train"].records})
-    return min(patients // _PATIENTS_PER_MODE, _MOST_MODES) if patients >= _LEAST_PATIENTS else 0
+    most = most_modes(patients)
+    if wanted is not None and not 0 <= wanted <= most:
+        raise MedsynthError(f"modes={wanted}: {patients} training patients carry 0 to {most}; set modes=null")
+    return most if wanted is None else wanted
 
 
-def fit_latents(model: DiffusionModel, fitted: FittedData, progress: bool) -> None:
-    """Measure mean, scale and principal modes of the training cases' latents, under a bar."""
-    cases, slices = fitted.cases["train"], fitted.slices["train"]
-    number = {patient: place for place, patient in enumerate(dict.fromkeys(r.patient for r in cases.records))}
-    owners = [number[r.patient] for r, count in zip(cases.records, slices, strict=True) for _ in range(count)]
+def fit_latents(model: DiffusionModel, training: TrainingSamples, progress: bool) -> None:
+    """Measure mean, scale and principal modes of the training cases' latents, under a bar.
+
+    As training meets them: where they are augmented, in two draws of each.
+    """
+    records, turns = training.cases.records, 2 if model.augmentation else 1
+    number = {patient: place for place, patient in enumerate(dict.fromkeys(r.patient for r in records))}
+    samples = range(turns * len(training.places))
+    owners = [number[records[training.place(sample)[0]].patient] for sample in samples]
     with progress_bar(progress) as bar:
-        task = bar.add_task("measuring latents", total=len(cases), note="")
+        task = bar.add_task("measuring latents", total=len(samples), note="")
 
         def batches() -> Iterator[Tensor]:
-            for index in range(len(cases)):
-                yield cases[index]["x"]
+            for sample in samples:
+                yield training[sample].x[None]
                 bar.advance(task)
 
         model.fit_latents(batches(), owners)

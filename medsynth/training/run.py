@@ -57,8 +57,8 @@ def train(
         model: makes the network from rank, channels and vector.
         objective: what is minimised.
         trainer: how long, and how often to look.
-        modes: principal modes in the Gaussian prior; None is one for every 4 training patients,
-            at most 64, and none below 16 patients.
+        modes: principal modes in the Gaussian prior; None is one for every 16 training
+            patients, at most 64.
         seed: of everything random.
         workers: loading processes.
         device: "auto", "cpu" or "cuda".
@@ -96,7 +96,7 @@ def train(
     )
     parent = None if init_from is None else load_run(init_from)
     if state is None:
-        fit_latents(diffusion, fitted, progress)
+        fit_latents(diffusion, loaders.training, progress)
         if parent is not None:
             initialise_from(diffusion.network, parent.model.network.state_dict())
     accelerator, bits = choose_hardware(device, precision, diffusion)

@@ -1,11 +1,12 @@
 """The Gaussian prior against closed forms, and against EDM where it has no modes."""
 
+import itertools
 import math
 
 import pytest
 import torch
 
-from medsynth.diffusion.gaussian import GaussianPrior, from_coarse, to_coarse
+from medsynth.diffusion.gaussian import GaussianPrior, from_coarse, most_modes, to_coarse
 from medsynth.diffusion.grids import karras_grid
 from medsynth.diffusion.preconditioning import Condition, preconditioned
 from medsynth.diffusion.samplers import heun
@@ -46,38 +47,33 @@ def test_without_modes_it_is_edm(rank):
 
 @pytest.mark.parametrize(("rank", "factor"), [(2, 1), (3, 1), (2, 2), (3, 2)])
 def test_its_mean_is_the_best_linear_denoiser(rank, factor, monkeypatch):
-    """Against the dense Wiener filter m + S (S + sigma^2)^-1 (x - m) of the covariance that the prior stands for."""
-    monkeypatch.setattr("medsynth.diffusion.gaussian._factor", lambda width, shape: factor)
+    """Against m + S (S + sigma^2)^-1 (x - m), S dense, where the spread apart from the modes is one number."""
+    monkeypatch.setattr("medsynth.diffusion.gaussian._factor", lambda width, shape, least: factor)
     shape = (2, *SIDES[rank])
     prior = GaussianPrior(2, shape[1:], modes=3).double()
     z = population(200, shape, [0.3, 0.7]).double()
     centre = prior.fit(iter([z]), range(200)).mean.reshape(2, *(1,) * rank)
+    prior.coarse_std.fill_(0.6)
+    prior.fine_std.fill_(0.6 if factor == 1 else 0.2)
     size = math.prod(shape)
-    unit = torch.eye(size, dtype=torch.float64).reshape(size, *shape)
+    unit = torch.eye(size, dtype=torch.float64)
     rows = from_coarse(prior.modes, factor).reshape(3, size)
-    onto = from_coarse(to_coarse(unit, factor), factor).reshape(size, size)
     assert torch.allclose(rows @ rows.T, torch.eye(3, dtype=torch.float64), atol=1e-5)
-
-    def by_channel(std):
-        return std.square().reshape(2, *(1,) * rank).expand(shape).reshape(size)
-
-    r, s = by_channel(prior.coarse_std), by_channel(prior.fine_std)
-    inside = onto - rows.T @ rows
+    onto = from_coarse(to_coarse(unit.reshape(size, *shape), factor), factor).reshape(size, size)
+    covariance = 0.36 * onto + prior.fine_std[0] ** 2 * (unit - onto)
+    covariance = covariance + rows.T @ ((prior.variances - 0.36)[:, None] * rows)
     mean = from_coarse(prior.mean_map[None], factor).reshape(size)
     x = (z[:5] - centre) + torch.randn(5, *shape, dtype=torch.float64)
     for level in (0.1, 3.0, 50.0):
-        gains = prior.variances / (prior.variances + level**2)
-        whitened = x.reshape(5, size) - mean
-        expected = mean + whitened @ (rows.T @ (gains[:, None] * rows))
-        expected = expected + (whitened @ inside) * r / (r + level**2)
-        expected = expected + (whitened @ (torch.eye(size) - onto)) * s / (s + level**2)
+        filtered = covariance @ torch.linalg.inv(covariance + level**2 * unit)
+        expected = mean + (x.reshape(5, size) - mean) @ filtered.T
         got = prior.mean(x, torch.full((5,), level, dtype=torch.float64))
-        assert torch.allclose(got.reshape(5, size), expected)
+        assert torch.allclose(got.reshape(5, size), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("factor", [1, 2])
 def test_its_std_is_its_error_on_fresh_data(factor, monkeypatch):
-    monkeypatch.setattr("medsynth.diffusion.gaussian._factor", lambda width, shape: factor)
+    monkeypatch.setattr("medsynth.diffusion.gaussian._factor", lambda width, shape, least: factor)
     shape = (2, 8, 8)
     prior = GaussianPrior(2, shape[1:], modes=3)
     centre = prior.fit(iter(population(2000, shape, [0.3, 0.7], seed=1).split(100)), range(2000)).mean
@@ -124,8 +120,8 @@ def test_sampling_a_silent_network_draws_from_the_gaussian():
 def test_more_modes_than_samples_or_patterns_do_no_harm():
     prior = GaussianPrior(1, (4, 4), modes=8)
     z = torch.randn(2, 1, 4, 4)
-    prior.fit(iter([torch.cat([z, z])]), range(4))
-    assert torch.count_nonzero(prior.variances) == 1  # four scans, two of a kind
+    prior.fit(iter([torch.cat([z] * 64)]), range(128))
+    assert torch.count_nonzero(prior.variances) == 1  # two scans, of 64 patients each
     assert torch.isfinite(prior.mean(z, torch.ones(2))).all()
     assert torch.isfinite(prior.std(torch.ones(2), 4)).all()
 
@@ -148,29 +144,99 @@ def test_large_volumes_are_measured_on_a_coarser_grid():
         GaussianPrior(64, (127, 127, 127), modes=64)
 
 
-def test_a_mode_that_is_one_patients_picture_is_left_out():
-    """One patient with a large mark of its own: the mark would be the first mode."""
-    z = 0.1 * torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    z[:, 0] += torch.linspace(-1, 1, 8) * torch.randn(40, 1, 1, generator=torch.Generator().manual_seed(1))
-    mark = torch.zeros(8, 8)
-    mark[2:4, 5:7] = 30
-    z[6:8, 0] += mark  # two scans of one patient
-    owners = [scan // 2 for scan in range(40)]
-    prior = GaussianPrior(1, (8, 8), modes=4)
-    prior.fit(iter([z]), owners)
-    seen = (prior.modes[:, 0] * mark).sum((1, 2)).abs() / mark.norm()
-    assert seen.max() < 0.3
-    assert torch.count_nonzero(prior.variances) == 3
-    prior.fit(iter([z]), range(40))  # taken for two patients, it is common to both
-    assert ((prior.modes[:, 0] * mark).sum((1, 2)).abs() / mark.norm()).max() > 0.95
+def striped(count):
+    """Scans that differ along one broad pattern, and noise."""
+    z = 0.1 * torch.randn(count, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    return z + torch.linspace(-1, 1, 8) * torch.randn(count, 1, 1, 1, generator=torch.Generator().manual_seed(1))
 
 
-def test_of_many_samples_an_even_choice_is_measured(monkeypatch):
+def seen_in(prior, picture):
+    """Part of a picture's length that the modes span."""
+    return ((prior.modes.flatten(1) @ picture.flatten()).norm() / picture.norm()).item()
+
+
+def test_a_patient_whose_picture_the_modes_would_hold_is_left_out():
+    """One patient with a large mark of its own: the mark would be the first mode, and stand in the mean map."""
+    z, mark = striped(160), torch.zeros(1, 8, 8)
+    mark[:, 2:4, 5:7] = 30
+    z[6:8] += mark  # two scans of one patient
+    prior = GaussianPrior(1, (8, 8), modes=5)
+    prior.fit(iter([z]), [scan // 2 for scan in range(160)])
+    assert seen_in(prior, mark) < 0.4
+    assert prior.mean_map[0, 2:4, 5:7].abs().max() < 0.5
+    z[40::2] += mark  # common to many, it is anatomy
+    prior.fit(iter([z]), [scan // 2 for scan in range(160)])
+    assert seen_in(prior, mark) > 0.95
+
+
+def test_two_patients_do_not_hide_behind_each_other():
+    """Marks that overlap turn the modes so that no mode is one patient's; their leverage still tells."""
+    z, marks = striped(128), torch.zeros(2, 1, 8, 8)
+    marks[0, :, 2:5, 2:5], marks[1, :, 3:6, 3:6] = 30, 30
+    z[3] += marks[0]
+    z[90] += marks[1]
+    prior = GaussianPrior(1, (8, 8), modes=8)
+    prior.fit(iter([z]), range(128))
+    assert max(seen_in(prior, mark) for mark in marks) < 0.6
+
+
+def test_every_patient_counts_the_same():
+    """A patient with most of the scans does not own the mean map."""
+    z = striped(64)
+    many = torch.cat([z, (z[:1] + 5).expand(300, 1, 8, 8)])
+    prior = GaussianPrior(1, (8, 8), modes=2)
+    mean = prior.fit(iter([many]), [*range(64), *[0] * 300]).mean
+    apart = prior.mean_map + mean.float() - z.mean(0)
+    assert apart.abs().max() < 0.2
+
+
+def test_fewer_patients_than_a_mode_takes_leave_it_white():
+    prior = GaussianPrior(1, (8, 8), modes=2)
+    prior.fit(iter([striped(60)]), [scan // 4 for scan in range(60)])
+    assert not prior.modes.any()
+    assert not prior.mean_map.any()
+    assert most_modes(15) == 0
+    assert most_modes(136) == 8
+    assert most_modes(10**6) == 64
+
+
+def test_modes_span_the_rough_channels_alone():
+    """Fine bands are where a scan is told from another: nothing of them is kept but their spread."""
+    shape = (4, 8, 8)
+    z = population(200, shape, [0.3] * 4)
+    prior = GaussianPrior(4, shape[1:], modes=3, rough=2)
+    assert prior.modes.shape == (3, 2, 8, 8)
+    moments = prior.fit(iter([z]), range(200))
+    centred = z - moments.mean.float().reshape(4, 1, 1)
+    for level in (0.1, 3.0):
+        sigma, noisy = torch.full((200,), level), centred + level * torch.randn(z.shape)
+        gain = moments.std.float()[2:].reshape(2, 1, 1) ** 2
+        got = prior.mean(noisy, sigma)
+        assert torch.allclose(got[:, 2:], gain / (gain + level**2) * noisy[:, 2:], rtol=1e-4)
+        error = (got - centred).square().mean((0, 2, 3)).sqrt()
+        assert torch.allclose(error, prior.std(sigma, 4)[0].flatten(), rtol=0.06)
+
+
+def test_sampling_starts_where_the_noisy_data_lies():
+    """At a noise below the data's spread, N(0, sigma^2) would begin beside it."""
+    shape, sigma = (2, 8, 8), 5.0
+    prior = GaussianPrior(2, shape[1:], modes=3)
+    prior.fit(iter([population(2000, shape, [0.3, 0.7])]), range(2000))
+    x = prior.start(torch.randn(4000, *shape, generator=torch.Generator().manual_seed(5)), sigma)
+    along = (x - prior.mean_map).flatten(1) @ prior.modes.flatten(1).T
+    assert torch.allclose(along.std(0), (prior.variances + sigma**2).sqrt(), rtol=0.05)
+    assert torch.allclose(x.mean(0), prior.mean_map, atol=6 * sigma / math.sqrt(4000) + 2)
+
+
+def test_of_many_samples_some_are_drawn_by_lot(monkeypatch):
+    """Not at even distances: those would always meet the same slice of each volume."""
     monkeypatch.setattr("medsynth.diffusion.gaussian._MOST_SAMPLES", 10)
     z = torch.arange(100.0).reshape(100, 1, 1, 1) + torch.randn(100, 1, 4, 4)
     seen = []
     monkeypatch.setattr(GaussianPrior, "_fit_modes", lambda self, w, fine, owners: seen.append((w, owners)))
     moments = GaussianPrior(1, (4, 4), modes=2).fit(iter(z.split(7)), range(100))
     assert moments.mean.item() == pytest.approx(49.5, abs=0.2)
-    assert seen[0][1].tolist() == list(range(0, 100, 10))
-    assert (seen[0][0] + moments.mean.float()).mean((1, 2, 3)).tolist() == pytest.approx(range(0, 100, 10), abs=1.5)
+    drawn = seen[0][1].tolist()
+    assert len(set(drawn)) == 10
+    assert len({later - earlier for earlier, later in itertools.pairwise(sorted(drawn))}) > 3
+    assert (seen[0][0] + moments.mean.float()).mean((1, 2, 3)).tolist() == pytest.approx(drawn, abs=1.5)
