@@ -3,8 +3,8 @@
 Each takes a Denoiser, the start x = y + sigma_0 n, the grid from high to low (its last
 value may be 0) and a Condition, and returns x at the grid's end. The state is float32
 (float64 stays), one function for every spatial rank. `on_step` is called after each
-step with the number of steps done. A stochastic sampler asks `fresh` for the white noise
-of a step; the others never do.
+step with the number of steps done. `fresh` gives the white noise of a stochastic step;
+without it a sampler is deterministic.
 """
 
 import itertools
@@ -18,8 +18,8 @@ from torch import Tensor
 from medsynth.diffusion.preconditioning import Condition, Denoiser
 
 OnStep = Callable[[int], None]
-Fresh = Callable[[int], Tensor]
-"""Step number -> white noise shaped like x."""
+Fresh = Callable[[int, float], Tensor | None]
+"""Step number, sigma at its end -> white noise shaped like x, or None for a step without."""
 
 
 class Sampler(Protocol):
@@ -79,53 +79,24 @@ def dpmpp_2m(
     """DPM-Solver++(2M), multistep, 1 evaluation a step (Lu et al. 2022b, Algorithm 2).
 
     With alpha = 1 and lambda = -ln sigma. The first step and one that ends at 0 are of
-    first order, for want of a second value or a finite lambda.
+    first order, for want of a second value or a finite lambda. A step that `fresh` has noise
+    for is one of SDE-DPM-Solver++(2M): it solves the reverse diffusion equation, which takes as
+    much noise away as it adds, and so forgets in part what an imperfect denoiser got wrong before.
     """
-    del fresh
-    grid = sigmas.tolist()
-    previous: Tensor | None = None
-    for step, (sigma, following) in enumerate(itertools.pairwise(grid)):
-        denoised = denoise(x, _level(sigma, x), condition)
-        estimate = denoised
-        if previous is not None and following > 0:
-            h = torch.log(sigmas[step] / sigmas[step + 1]).item()
-            h_before = torch.log(sigmas[step - 1] / sigmas[step]).item()
-            estimate = denoised + (denoised - previous) * (h / (2 * h_before))
-        ratio = following / sigma
-        x = ratio * x + (1 - ratio) * estimate
-        previous = denoised
-        if on_step:
-            on_step(step + 1)
-    return x
-
-
-def dpmpp_2m_sde(
-    denoise: Denoiser,
-    x: Tensor,
-    sigmas: Tensor,
-    condition: Condition,
-    on_step: OnStep | None = None,
-    fresh: Fresh | None = None,
-) -> Tensor:
-    """SDE-DPM-Solver++(2M), stochastic, multistep, 1 evaluation a step (Lu et al. 2022b, section 4.3).
-
-    Solves the reverse diffusion equation, which takes as much noise away again as it adds:
-    what an imperfect denoiser got wrong at a higher noise is forgotten in part. Order as `dpmpp_2m`.
-    """
-    if fresh is None:
-        raise ValueError("a stochastic sampler needs fresh noise")
     grid = sigmas.tolist()
     previous: Tensor | None = None
     for step, (sigma, following) in enumerate(itertools.pairwise(grid)):
         denoised = denoise(x, _level(sigma, x), condition)
         if following > 0:
-            h = math.log(sigma / following)
-            estimate = denoised
+            h, estimate = math.log(sigma / following), denoised
             if previous is not None:
                 h_before = math.log(grid[step - 1] / sigma)
                 estimate = denoised + (denoised - previous) * (h / (2 * h_before))
-            kept, spread = math.exp(-2 * h), math.sqrt(-math.expm1(-2 * h))
-            x = kept * x + (1 - kept) * estimate + following * spread * fresh(step)
+            noise = fresh(step, following) if fresh else None
+            kept = math.exp(-h if noise is None else -2 * h)
+            x = kept * x + (1 - kept) * estimate
+            if noise is not None:
+                x = x + following * math.sqrt(1 - kept) * noise
         else:
             x = denoised
         previous = denoised

@@ -11,7 +11,7 @@ from medsynth.diffusion.grids import karras_grid
 from medsynth.diffusion.guidance import classifier_free
 from medsynth.diffusion.noise import seeded_noise
 from medsynth.diffusion.preconditioning import Condition, preconditioned, to_rank
-from medsynth.diffusion.samplers import Sampler, dpmpp_2m, dpmpp_2m_sde, heun
+from medsynth.diffusion.samplers import Sampler, dpmpp_2m, heun
 from medsynth.errors import MedsynthError
 from medsynth.models.conditioner import ClassConditioner, batch_condition
 from medsynth.models.layout import Decoded, Layout
@@ -19,7 +19,8 @@ from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
 from medsynth.records import Attribute
 
-SAMPLERS: dict[str, Sampler] = {"dpmpp_2m": dpmpp_2m, "dpmpp_2m_sde": dpmpp_2m_sde, "heun": heun}
+SAMPLERS: dict[str, Sampler] = {"dpmpp_2m": dpmpp_2m, "dpmpp_2m_sde": dpmpp_2m, "heun": heun}
+STOCHASTIC = ("dpmpp_2m_sde",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class SamplingPlan:
         steps: steps of the Karras grid.
         sigma_min, sigma_max, rho: of the grid.
         guidance: scale of classifier-free guidance, 1 for none.
+        calm: sigma at and below which a stochastic sampler adds no noise (S_tmin of Karras et al.
+            2022): what the network leaves of it there would stay in the sample.
     """
 
     name: str = "dpmpp_2m"
@@ -39,12 +42,13 @@ class SamplingPlan:
     sigma_max: float = 80.0
     rho: float = 7.0
     guidance: float = 1.0
+    calm: float = 0.4
 
     def __post_init__(self) -> None:
         if self.name not in SAMPLERS:
             raise MedsynthError(f"sampler {self.name} is not known; there are {', '.join(SAMPLERS)}")
-        if self.steps < 1 or not 0 < self.sigma_min < self.sigma_max or self.rho <= 0:
-            raise MedsynthError("sampler: steps is at least 1, 0 < sigma_min < sigma_max, rho above 0")
+        if self.steps < 1 or not 0 < self.sigma_min < self.sigma_max or self.rho <= 0 or self.calm < 0:
+            raise MedsynthError("sampler: steps is at least 1, 0 < sigma_min < sigma_max, rho above 0, calm 0 or more")
 
     def to_record(self) -> dict[str, Attribute]:
         """Plain types for the sample's record."""
@@ -149,11 +153,14 @@ class DiffusionModel(nn.Module):
         denoise = classifier_free(self.denoise, null, plan.guidance) if vectors.shape[1] else self.denoise
         grid = karras_grid(plan.steps, plan.sigma_min, plan.sigma_max, plan.rho)
 
-        def fresh(step: int) -> Tensor:
+        def fresh(step: int, sigma: float) -> Tensor | None:
+            if sigma <= plan.calm:
+                return None
             return seeded_noise(seed, indices, self.latent_shape, f"sample, step {step}").to(device)
 
         start = self.prior.start(noise, grid[0].item())
-        return SAMPLERS[plan.name](denoise, start, grid, condition, on_step, fresh)
+        noisy = fresh if plan.name in STOCHASTIC else None
+        return SAMPLERS[plan.name](denoise, start, grid, condition, on_step, noisy)
 
     def sample(
         self,

@@ -12,7 +12,7 @@ from medsynth.diffusion.grids import karras_grid
 from medsynth.diffusion.guidance import classifier_free
 from medsynth.diffusion.noise import generator_for, log_normal_sigma, seeded_noise, stratified_uniform
 from medsynth.diffusion.preconditioning import Condition, preconditioned
-from medsynth.diffusion.samplers import dpmpp_2m, dpmpp_2m_sde, heun
+from medsynth.diffusion.samplers import dpmpp_2m, heun
 
 STD, MEAN = 0.5, 0.3
 
@@ -47,11 +47,11 @@ def law_of_sde(denoise, grid):
     """Mean and standard deviation that the stochastic sampler ends in, exactly: it is linear in all its noise."""
 
     def end(start, noisy_step=None):
-        def fresh(step):
+        def fresh(step, sigma):
             return torch.full((1, 1, 1, 1), float(step == noisy_step), dtype=torch.float64)
 
         x = torch.full((1, 1, 1, 1), start, dtype=torch.float64)
-        return dpmpp_2m_sde(denoise, x, grid, Condition(), fresh=fresh).item()
+        return dpmpp_2m(denoise, x, grid, Condition(), fresh=fresh).item()
 
     mean = end(0.0)
     parts = [(end(1.0) - mean) * grid[0].item(), *(end(0.0, step) - mean for step in range(len(grid) - 1))]
@@ -85,9 +85,15 @@ def test_stochastic_law_of_one_point_is_exact_at_any_number_of_steps():
         assert std == pytest.approx(0.3)
 
 
-def test_stochastic_sampler_without_noise_is_refused():
-    with pytest.raises(ValueError, match="fresh noise"):
-        dpmpp_2m_sde(gaussian, torch.ones(1, 1, 2, 2), karras_grid(3), Condition())
+def test_a_step_without_noise_is_deterministic():
+    x, grid, asked = torch.randn(1, 1, 2, 2), karras_grid(9), []
+
+    def calm(step, sigma):
+        asked.append((step, sigma))
+
+    expected = dpmpp_2m(gaussian, x, grid, Condition())
+    assert torch.equal(dpmpp_2m(gaussian, x, grid, Condition(), fresh=calm), expected)
+    assert asked == list(enumerate(grid[1:-1].tolist()))
 
 
 @pytest.mark.parametrize("sampler", [heun, dpmpp_2m])

@@ -101,6 +101,17 @@ def test_latents_do_not_depend_on_the_batch(run, sampler):
     assert (latents[1] - latents[5]).abs().max() < 1e-3 * scale
 
 
+def test_noise_of_a_stochastic_sampler_ends_where_it_is_told(run):
+    model = medsynth.load_run(run).model
+
+    def made(**plan):
+        return model.sample_latents([0, 3], [{}] * 2, seed=3, plan=SamplingPlan(steps=4, **plan))
+
+    assert torch.equal(made(name="dpmpp_2m_sde", calm=80.0), made(name="dpmpp_2m"))
+    assert not torch.allclose(made(name="dpmpp_2m_sde", calm=0.0), made(name="dpmpp_2m"), atol=0.1)
+    assert not torch.equal(made(name="dpmpp_2m_sde", calm=0.0), made(name="dpmpp_2m_sde", calm=10.0))
+
+
 def test_a_notebook_gets_the_same(run, samples):
     loaded = medsynth.load_run(run)
     made = loaded.sample(1, seed=3, first=2, condition={"class": "a"}, steps=4)

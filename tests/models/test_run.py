@@ -37,10 +37,11 @@ def model(autoencoder=None, features=(8, 8)):
     torch.manual_seed(3)
     conditioner = ClassConditioner({"class": ["a", "b"]})
     network = UNet(2, autoencoder.latent_channels(3, 2), 4, features=features, head_channels=8, norm_groups=4)
-    made = DiffusionModel(LAYOUT, autoencoder, network, conditioner, augmentation=2)
+    made = DiffusionModel(LAYOUT, autoencoder, network, conditioner, augmentation=2, modes=2)
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.1)
-    made.fit_latents(iter([torch.randn(5, 3, 8, 8)]), range(5))
+    made.fit_latents(iter([torch.randn(40, 3, 8, 8)]), range(40))
+    assert torch.count_nonzero(made.prior.variances) == 2
     return made.eval()
 
 
@@ -171,10 +172,14 @@ GOOD = LAYOUT.to_json()
     "changes",
     [
         {"surprise": 1},
-        {"schema": "medsynth.run/2"},
+        {"schema": "medsynth.run/1"},
         {"augmentation": "x"},
         {"augmentation": None},
         {"augmentation": -1},
+        {"modes": -1},
+        {"modes": True},
+        {"modes": 10**9},
+        {"modes": 3},
         {"network": "x"},
         {"network": 3},
         {"network": []},

@@ -53,7 +53,8 @@ def weights(out, name="last"):
 
 @pytest.fixture(scope="module")
 def cases(make_cases, tmp_path_factory):
-    return make_cases(tmp_path_factory.mktemp("training") / "cases")
+    # 18 patients to train on: enough for a mode in the prior
+    return make_cases(tmp_path_factory.mktemp("training") / "cases", patients=30)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,20 @@ def whole(cases):
     out = cases.parent / "whole"
     run(cases, out)
     return out
+
+
+def test_the_prior_is_measured_and_kept_with_the_weights(whole):
+    prior = load_run(whole).model.prior
+    assert len(prior.modes) == 1
+    assert prior.modes.square().sum().item() == pytest.approx(1, rel=1e-4)
+    assert prior.mean_map.any()
+    assert json.loads((whole / "run.json").read_text())["modes"] == 1
+
+
+@pytest.mark.parametrize("modes", [2, -1])
+def test_more_modes_than_the_patients_carry_are_refused(cases, tmp_path, modes):
+    with pytest.raises(MedsynthError, match=f"modes={modes}: 18 training patients carry 0 to 1"):
+        run(cases, tmp_path / "out", modes=modes)
 
 
 class KilledError(Exception):
@@ -147,7 +162,7 @@ def test_run_says_where_it_comes_from(whole):
     info = load_run(whole).info
     assert info.identity == "trusted"
     assert info.overrides == ("identity=trust",)
-    assert info.patients == {"train": 4, "validation": 1, "test": 1}
+    assert info.patients == {"train": 18, "validation": 6, "test": 6}
     assert [entry["threads"] for entry in info.training["environments"]] == [1]
 
 
