@@ -60,10 +60,9 @@ def main() -> int:
         f"cache={out}/cache",
         *(steps if chosen.short else ()),
     )
-    medsynth("generate", trained, f"out={out}/samples", f"count={count}", "batch_size=16")
-    medsynth(
-        "generate", trained, f"out={out}/samples_untrained", f"count={count}", "batch_size=16", "weights=untrained"
-    )
+    made = (trained, f"count={count}", "batch_size=16", "sampler=dpmpp_2m_sde")
+    medsynth("generate", *made, f"out={out}/samples")
+    medsynth("generate", *made, f"out={out}/samples_untrained", "weights=untrained")
     check = script(
         "check_phantom.py",
         *("--samples", f"{out}/samples", "--untrained", f"{out}/samples_untrained", "--cases", f"{out}/cases"),
