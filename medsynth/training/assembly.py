@@ -78,7 +78,13 @@ def build_model(
             channels=autoencoder.latent_channels(layout.channels, layout.rank),
             vector=conditioner.width + augmentation,
         )
-    model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation, _modes(fitted, modes))
+    kept = _modes(fitted, modes)
+    try:
+        model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation, kept)
+    except ValueError as error:
+        raise MedsynthError(
+            f"modes={kept}: {error}; give data.resampling.size sides that halve more often, or set modes=0"
+        ) from None
     sides = model.latent_shape[1:]
     if any(side % made.stride for side in sides):
         raise MedsynthError(
