@@ -1,10 +1,12 @@
 """How far the measured Gaussian goes without a network, and whether it tells who was trained on.
 
-`python benchmarks/prior.py RUN CASES` prints, for noise levels sigma, the mean square error of the latent on held-out
-patients: EDM's white estimate, the run's prior, the trained network. And, for the part of a scan's deviation from the
-mean map that the modes span, how well it tells training patients from held-out ones: the area under the curve with
-a 95% interval (0.5: not at all). The control is the same with modes measured on half of the training patients, of all
-bands and one for 4 of them, telling that half from the held-out ones: it must be near 1.
+`python benchmarks/prior.py RUN CASES` prints, by noise level, the mean square error of held-out patients' latents:
+EDM's white estimate, the run's prior, the trained network. And how well the prior tells training patients from
+held-out ones, as the area under the curve with a 95% interval (0.5: not at all), by two attacks: the part of a scan's
+deviation from the mean map that the modes span; and, for somebody who has other patients' scans (half of the held-out
+ones), the scan's likeness to what sets the mean map apart from their mean, whitened by their power spectrum. The
+controls are the same attacks on half of the training patients: on modes of all bands, one for 4 patients, and on
+their plain mean. Both must tell that half from the held-out ones, or the attack proves nothing.
 """
 
 import argparse
@@ -75,6 +77,15 @@ def spanned(mean_map: Tensor, modes: Tensor, z: Tensor) -> np.ndarray:
     return ((apart @ modes.flatten(1).T).square().sum(1) / apart.square().sum(1)).numpy()
 
 
+def likeness(mean_map: Tensor, reference: Tensor, z: Tensor) -> np.ndarray:
+    """Matched filter for the trace that one scan leaves in a mean, in noise of the scans' own spectrum, (N,)."""
+    axes = tuple(range(2, z.ndim))
+    mean = reference.mean(0)
+    power = torch.fft.fftn(reference - mean, dim=axes).abs().square().mean(0)
+    trace = torch.fft.fftn((mean_map - mean)[None], dim=axes) / power.clamp(min=1e-6 * float(power.max()))
+    return (torch.fft.fftn(z - mean, dim=axes) * trace.conj()).real.flatten(1).sum(1).numpy()
+
+
 def area(inside: np.ndarray, outside: np.ndarray) -> str:
     """AUC with the interval of Hanley and McNeil (1982)."""
     n, m = len(inside), len(outside)
@@ -113,17 +124,23 @@ def main() -> int:
     }
     seen, (fresh, vectors) = by_split["train"][0], by_split["held out"]
     console, prior, rough = Console(), model.prior, model.prior.rough
-    console.print(f"{len(seen)} training and {len(fresh)} held-out patients, {len(prior.modes)} modes")
+    kept = int((prior.variances > 0).sum())
+    console.print(f"{len(seen)} training and {len(fresh)} held-out patients, {kept} modes")
     console.print(errors(model, fresh[:MOST_FOR_ERRORS], vectors[:MOST_FOR_ERRORS]))
     if len(prior.modes) and prior.factor == 1:
         told = [spanned(prior.mean_map, prior.modes, z[:, :rough]) for z in (seen, fresh)]
-        console.print(f"training patients told by the modes: AUC {area(*told)}")
-        half = seen[: len(seen) // 2] / model.sigma_data.view(-1, *(1,) * (seen.ndim - 2))
-        other = fresh / model.sigma_data.view(-1, *(1,) * (seen.ndim - 2))
+        console.print(f"training patients told by the modes:    AUC {area(*told)}")
+        reference, others = fresh[::2, :rough], fresh[1::2, :rough]
+        told = [likeness(prior.mean_map, reference, z) for z in (seen[:, :rough], others)]
+        console.print(f"training patients told by the mean map: AUC {area(*told)}")
+        scale = model.sigma_data.view(-1, *(1,) * (seen.ndim - 2))
+        half, other = seen[::2] / scale, fresh / scale
         mean, modes = every_band(half)
-        console.print(
-            f"control, modes of every band:        AUC {area(spanned(mean, modes, half), spanned(mean, modes, other))}"
-        )
+        told = [spanned(mean, modes, z) for z in (half, other)]
+        console.print(f"control, modes of every band:           AUC {area(*told)}")
+        half = seen[::2, :rough]
+        told = [likeness(half.mean(0), reference, z) for z in (half, others)]
+        console.print(f"control, plain mean:                    AUC {area(*told)}")
     return 0
 
 

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from medsynth.diffusion.noise import generator_for
 from medsynth.diffusion.preconditioning import to_rank
+from medsynth.errors import MedsynthError
 
 OWNERS_PER_MODE = 16
 MOST_MODES = 64
-_LARGEST = 2**24  # numbers in the modes, 64 MB
+_LARGEST = 2**22  # numbers in the modes, 16 MB
 _MOST_SAMPLES = 1024  # whose covariance is measured
-_MOST_NUMBERS = 2**26  # in all of them together, 256 MB
+_MOST_NUMBERS = 2**26  # in all of them together, 256 MB: 16 samples for each mode
 _MOST_OF_ONE = 0.5  # leverage of one owner in the modes; 1 would be a direction of its own
 
 
@@ -49,7 +50,7 @@ class GaussianPrior(nn.Module):
         factor: least size of a block.
 
     Raises:
-        ValueError: modes that no memory holds.
+        MedsynthError: modes that no memory holds.
     """
 
     mean_map: Tensor
@@ -67,8 +68,11 @@ class GaussianPrior(nn.Module):
         self.rough = channels if rough is None else rough
         self.factor = _factor(self.rough * modes, self.shape, factor)
         coarse = tuple(side // self.factor for side in self.shape) if modes else (1,) * len(self.shape)
-        if self.rough * modes * math.prod(coarse) > 8 * _LARGEST:
-            raise ValueError("too many modes for sides that do not halve")
+        if self.rough * modes * math.prod(coarse) > 32 * _LARGEST:
+            raise MedsynthError(
+                f"modes={modes}: too many for sides that do not halve; give data.resampling.size sides that halve more "
+                "often, or set modes=0"
+            )
         self.register_buffer("mean_map", torch.zeros(self.rough, *coarse))
         self.register_buffer("modes", torch.zeros(modes, self.rough, *coarse))
         self.register_buffer("shares", torch.zeros(modes, self.rough))
@@ -80,9 +84,9 @@ class GaussianPrior(nn.Module):
     def fit(self, latents: Iterable[Tensor], owners: Sequence[int]) -> Moments:
         """Measure the data.
 
-        Mean map and modes are those of at most 1,024 samples, drawn by lot; every owner
-        counts the same, there are 16 of them to a mode or fewer modes, and one without whom
-        a direction of the modes would not be there is left out (see `_fit_modes`).
+        Mean map and modes are those of at most 1,024 samples, drawn by lot, one of every owner
+        before a second of any. Every owner counts the same; there are 16 of them to a mode, or
+        fewer modes; one without whom a direction would not be there is left out (see `_fit_modes`).
 
         Args:
             latents: (B, C, *spatial) each; at least one varies.
@@ -92,7 +96,7 @@ class GaussianPrior(nn.Module):
             Mean and standard deviation of every channel over all samples and voxels. The prior is that of
             the latents less this mean.
         """
-        place = _drawn(len(owners), self.mean_map.numel()) if len(self.modes) else {}
+        place = _drawn(owners, self.mean_map.numel()) if len(self.modes) else {}
         kept = torch.empty(len(place), *self.mean_map.shape)
         count, total, squares, coarse_squares = 0, torch.zeros(()), torch.zeros(()), torch.zeros(())
         for z in latents:
@@ -137,7 +141,7 @@ class GaussianPrior(nn.Module):
             weight = (1 / (samples[whose] * people)).to(w.dtype)  # every owner the same
             mean = torch.einsum("n,n...->...", weight, w)
             apart = (w - mean).flatten(1) * weight.sqrt()[:, None]
-            energies, turned = torch.linalg.eigh((apart @ apart.T).double())
+            energies, turned = torch.linalg.eigh(apart.double() @ apart.double().T)
             energies, turned = energies.flip(0)[:kept].clamp(min=0), turned.flip(1)[:, :kept]
             there = energies > 1e-6 * energies.max().clamp(min=1e-30)
             leverage = torch.zeros(people, dtype=turned.dtype).index_add(0, whose, (turned * there).square().sum(1))
@@ -154,10 +158,10 @@ class GaussianPrior(nn.Module):
         places = math.prod(w.shape[2:])
         every = apart.square().sum(0).view(self.rough, places).sum(1) * grown
         left = (every - self.variances @ self.shares).clamp(min=0) / (places - self.shares.sum(0)).clamp(min=1e-6)
-        self.coarse_std[: self.rough] = _above_zero(left.sqrt())
+        self.coarse_std[: self.rough] = torch.maximum(left.sqrt(), 1e-3 * self.coarse_std[: self.rough])
         off_grid = math.prod(self.shape) - places
         rest = (fine.clamp(min=0) / off_grid).sqrt() if off_grid else left.sqrt()
-        self.fine_std[: self.rough] = _above_zero(rest)
+        self.fine_std[: self.rough] = torch.maximum(rest.to(left.dtype), 1e-3 * self.fine_std[: self.rough])
 
     def mean(self, x: Tensor, sigma: Tensor) -> Tensor:
         """A linear estimate of y in x = y + sigma n: x (B, C, *spatial), sigma (B,) -> (B, C, *spatial).
@@ -175,14 +179,18 @@ class GaussianPrior(nn.Module):
         return self._filter(noise, fine, coarse, own, torch.zeros_like(self.mean_map, dtype=noise.dtype))
 
     def std(self, sigma: Tensor, rank: int) -> Tensor:
-        """Root mean square of y - `mean` in each channel: sigma (B,) -> (B, C, 1, ...) of `rank` axes."""
+        """Root mean square of y - `mean` by channel: sigma (B,) -> (B, C, 1, ...) of `rank` axes.
+
+        Of the Gaussian's y, and where the spread apart from the modes is one number, as for `mean`.
+        """
         level = sigma.square()[:, None]
         coarse, fine, own = (std * level / (std + level) for std in self._variances(sigma.dtype))
         if not len(self.modes):
             return to_rank(fine.sqrt(), rank)
         voxels, places = math.prod(self.shape), math.prod(self.modes.shape[2:])
         shares, r = self.shares.to(sigma.dtype), self.rough
-        left = own @ shares + (places - shares.sum(0)) * coarse[:, :r] + (voxels - places) * fine[:, :r]
+        spread = (own[:, :, None] * shares).sum(1)  # no matrix product: those are bfloat16 under autocast
+        left = spread + (places - shares.sum(0)) * coarse[:, :r] + (voxels - places) * fine[:, :r]
         return to_rank(torch.cat([left / voxels, fine[:, r:]], dim=1).sqrt(), rank)
 
     def _variances(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -232,11 +240,15 @@ def most_modes(owners: int) -> int:
     return min(owners // OWNERS_PER_MODE, MOST_MODES)
 
 
-def _drawn(count: int, numbers: int) -> dict[int, int]:
-    """Samples to measure -> their rows: of `count` with so many `numbers` each, as many as memory should hold."""
-    most = min(count, _MOST_SAMPLES, max(OWNERS_PER_MODE, _MOST_NUMBERS // numbers))
-    lot = torch.randperm(count, generator=generator_for("prior", count))[:most].sort().values
-    return {sample: row for row, sample in enumerate(lot.tolist())}
+def _drawn(owners: Sequence[int], numbers: int) -> dict[int, int]:
+    """Samples to measure -> their rows: with so many `numbers` each, as many as memory should hold."""
+    most = min(len(owners), _MOST_SAMPLES, max(OWNERS_PER_MODE, _MOST_NUMBERS // numbers))
+    turns: dict[int, int] = {}
+    by_turn: list[tuple[int, int, int]] = []  # how many of its owner came before, lot, sample
+    for lot, sample in enumerate(torch.randperm(len(owners), generator=generator_for("prior", len(owners))).tolist()):
+        turn = turns[owners[sample]] = turns.get(owners[sample], -1) + 1
+        by_turn.append((turn, lot, sample))
+    return {sample: row for row, sample in enumerate(sorted(sample for _, _, sample in sorted(by_turn)[:most]))}
 
 
 def _factor(width: int, shape: Sequence[int], least: int) -> int:

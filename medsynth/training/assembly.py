@@ -78,13 +78,7 @@ def build_model(
             channels=autoencoder.latent_channels(layout.channels, layout.rank),
             vector=conditioner.width + augmentation,
         )
-    kept = _modes(fitted, modes)
-    try:
-        model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation, kept)
-    except ValueError as error:
-        raise MedsynthError(
-            f"modes={kept}: {error}; give data.resampling.size sides that halve more often, or set modes=0"
-        ) from None
+    model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation, _modes(fitted, modes))
     sides = model.latent_shape[1:]
     if any(side % made.stride for side in sides):
         raise MedsynthError(
@@ -114,7 +108,9 @@ def fit_latents(model: DiffusionModel, training: TrainingSamples, progress: bool
     """
     records, turns = training.cases.records, 2 if model.augmentation else 1
     number = {patient: place for place, patient in enumerate(dict.fromkeys(r.patient for r in records))}
-    samples = range(turns * len(training.places))
+    size = len(training.places)
+    # Case by case within a turn: slices of a volume are read together.
+    samples = [n for turn in range(turns) for n in sorted(range(turn * size, turn * size + size), key=training.place)]
     owners = [number[records[training.place(sample)[0]].patient] for sample in samples]
     with progress_bar(progress) as bar:
         task = bar.add_task("measuring latents", total=len(samples), note="")

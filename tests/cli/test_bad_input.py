@@ -251,7 +251,7 @@ def test_runs_that_are_damaged_or_hostile(refused: Refused, run: Path, tmp_path:
             content["layout"]["images"][0]["name"] = "/../../../owned"
             expected = "a channel's name has letters"
         else:
-            content["schema"] = "medsynth.run/2"
+            content["schema"] = "medsynth.run/1"
             expected = "another version"
         description.write_text(json.dumps(content))
     assert expected in refused("generate", f"run={copy}", f"out={tmp_path / 'out'}", *FEW)

@@ -6,10 +6,11 @@ import math
 import pytest
 import torch
 
-from medsynth.diffusion.gaussian import GaussianPrior, from_coarse, most_modes, to_coarse
+from medsynth.diffusion.gaussian import GaussianPrior, _drawn, from_coarse, most_modes, to_coarse
 from medsynth.diffusion.grids import karras_grid
 from medsynth.diffusion.preconditioning import Condition, preconditioned
 from medsynth.diffusion.samplers import heun
+from medsynth.errors import MedsynthError
 
 SIDES = {2: (8, 4), 3: (4, 6, 2)}
 
@@ -136,11 +137,11 @@ def test_coarse_grid_is_orthonormal(sides):
 
 
 def test_large_volumes_are_measured_on_a_coarser_grid():
-    assert GaussianPrior(8, (64, 64, 64), modes=4).factor == 1
-    prior = GaussianPrior(8, (128, 128, 128), modes=4)
+    assert GaussianPrior(8, (64, 64, 64), modes=2).factor == 1
+    prior = GaussianPrior(8, (64, 64, 64), modes=4)
     assert prior.factor == 2
-    assert prior.modes.shape == (4, 8, 64, 64, 64)
-    with pytest.raises(ValueError, match="too many modes"):
+    assert prior.modes.shape == (4, 8, 32, 32, 32)
+    with pytest.raises(MedsynthError, match="modes=64: too many"):
         GaussianPrior(64, (127, 127, 127), modes=64)
 
 
@@ -178,6 +179,22 @@ def test_two_patients_do_not_hide_behind_each_other():
     prior = GaussianPrior(1, (8, 8), modes=8)
     prior.fit(iter([z]), range(128))
     assert max(seen_in(prior, mark) for mark in marks) < 0.6
+
+
+def test_one_sample_of_every_patient_comes_before_a_second(monkeypatch):
+    monkeypatch.setattr("medsynth.diffusion.gaussian._MOST_SAMPLES", 50)
+    owners, seen = [*[0] * 500, *range(1, 40)], []
+    monkeypatch.setattr(GaussianPrior, "_fit_modes", lambda self, w, fine, owners: seen.extend(owners.tolist()))
+    GaussianPrior(1, (4, 4), modes=2).fit(iter([torch.randn(539, 1, 4, 4)]), owners)
+    assert len(seen) == 50
+    assert set(seen) == set(range(40))
+
+
+def test_memory_holds_as_many_samples_as_its_modes_need():
+    """Else the modes' own bound would leave fewer of them than the patients carry."""
+    for sides, channels in (((64, 64, 64), 1), ((80, 80, 80), 2), ((64, 64, 48), 8)):
+        prior = GaussianPrior(channels, sides, modes=64)
+        assert len(_drawn(range(2000), prior.mean_map.numel())) == 1024
 
 
 def test_every_patient_counts_the_same():

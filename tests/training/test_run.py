@@ -80,7 +80,7 @@ def test_more_modes_than_the_patients_carry_are_refused(cases, tmp_path, modes):
 
 def test_modes_that_no_memory_holds_are_one_line(cases, tmp_path, monkeypatch):
     monkeypatch.setattr("medsynth.diffusion.gaussian._LARGEST", 0)
-    with pytest.raises(MedsynthError, match=r"modes=1: too many modes for sides that do not halve; .* set modes=0"):
+    with pytest.raises(MedsynthError, match=r"modes=1: too many for sides that do not halve; .* set modes=0"):
         run(cases, tmp_path / "out")
 
 
