@@ -25,7 +25,7 @@ SMALL = {"features": (32, 64, 64)}
 EXPERIMENTS = {
     # name: size, label values, Haar levels, classes, network, batch; as in conf/experiment
     "phantom_2d": ((64, 64), 7, 1, 0, SMALL, 8),
-    "phantom_3d": ((32, 24, 32), 7, 1, 0, SMALL, 4),
+    "phantom_3d": ((32, 24, 32), 7, 1, 0, {"features": (64, 64, 64)}, 4),
     "hippocampus_3d": ((32, 48, 32), 3, 1, 0, {"features": (64, 64, 128)}, 4),
     "chest_xray_2d": ((128, 128), 0, 2, 2, {"features": (64, 128, 192), "attention": (False, False, True)}, 16),
 }
