@@ -102,7 +102,7 @@ def fit_preparation(
                 ranges.append(item["range"])
                 places.append(item["affine"].numpy())
             done()
-    middle = torch.stack(ranges).median(0).values
+    middle = _median_by_patient(ranges, [record.patient for record in cases["train"].records])
     channels = tuple(
         ImageChannel(
             name=name,
@@ -179,6 +179,14 @@ def _label_names(records: Sequence[CaseRecord]) -> dict[int, str]:
     if len(names) < 2:
         raise MedsynthError("no case says what its label values mean; ingest again, or set data.label=null")
     return dict(sorted(names.items()))
+
+
+def _median_by_patient(values: Sequence[Tensor], patients: Sequence[str]) -> Tensor:
+    """The median of the patients' own medians: one with many scans counts once."""
+    own: dict[str, list[Tensor]] = {}
+    for value, patient in zip(values, patients, strict=True):
+        own.setdefault(patient, []).append(value)
+    return torch.stack([torch.stack(scans).median(0).values for scans in own.values()]).median(0).values
 
 
 def _common_grid(affines: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.float64]]], size: Sequence[int]) -> Geometry:

@@ -54,6 +54,8 @@ class UNet(Recorded, nn.Module):
         wanted = tuple(attention) if attention is not None else (False,) * levels
         if len(wanted) != levels:
             raise MedsynthError("model: attention has one entry a level of features")
+        if min(norm_groups, head_channels, res_blocks, levels, *features) < 1:
+            raise MedsynthError("model: features, res_blocks, norm_groups and head_channels are at least 1")
         if any(width % norm_groups or width % head_channels for width in features):
             raise MedsynthError("model: norm_groups and head_channels must divide every entry of features")
         self.stride = 2 ** (levels - 1)

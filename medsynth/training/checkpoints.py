@@ -58,7 +58,7 @@ def newest_whole(folder: Path) -> Path | None:
 class Keeper(Callback):
     """Writes the training state and the averaged weights; keeps the newest states.
 
-    A state is written after the validation of every `every`-th step.
+    A state is written after the validation of every `every`-th step and of the last.
     `weights/last.ckpt` follows each validation, `weights/best.ckpt` the lowest loss.
 
     Args:
@@ -92,7 +92,7 @@ class Keeper(Callback):
                 save_weights(self.run, "best", pl_module.average, facts)
         if loss < self.best:
             self.best, self.best_step = loss, step
-        if step % self.every == 0:
+        if step % self.every == 0 or step == trainer.max_steps:
             folder = self.run / "checkpoints"
             trainer.save_checkpoint(folder / f"step-{step:08d}.ckpt")
             if trainer.is_global_zero:

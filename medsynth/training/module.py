@@ -41,8 +41,8 @@ class Objective:
     warmup: int = 100
     sigma_mean: float = -0.7
     sigma_std: float = 1.6
-    band_power: float = 1.0
-    label_weight: float = 1.0
+    band_power: float = 0.5
+    label_weight: float = 0.4
     drop_condition: float = 0.1
     ema: float = 0.1
     clip: float = 1.0

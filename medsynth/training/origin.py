@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from medsynth.data.fitting import FittedData
+from medsynth.data.preparation import Preparation
 from medsynth.data.split import patients_in
 from medsynth.errors import MedsynthError, RunError
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import RunInfo, read_run
 
 
-def require_same(out: Path, model: DiffusionModel, info: RunInfo) -> None:
-    """Refuse to go on with a training of other cases, another model or other settings."""
+def require_same(out: Path, model: DiffusionModel, preparation: Preparation, info: RunInfo) -> None:
+    """Refuse to go on with a training of other cases, another split, another model or other settings."""
     earlier, its_info = read_run(out)
     same = (
         earlier.layout.to_json() == model.layout.to_json()
@@ -21,6 +22,7 @@ def require_same(out: Path, model: DiffusionModel, info: RunInfo) -> None:
             for part in ("autoencoder", "network", "conditioner")
         )
         and len(earlier.prior.modes) == len(model.prior.modes)
+        and Preparation.read(out).sha256 == preparation.sha256
         and its_info.cases_sha256 == info.cases_sha256
         and {name: its_info.training.get(name) for name in info.training} == info.to_json()["training"]
     )

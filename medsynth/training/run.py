@@ -16,7 +16,8 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from medsynth.data.datamodule import VolumeDataModule
 from medsynth.data.dataset import PreparedCases, default_cache
-from medsynth.models.run import load_run, save_run
+from medsynth.errors import MedsynthError
+from medsynth.models.run import RUN_FILE, load_run, save_run
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
 from medsynth.training.assembly import build_model, fit_data, fit_latents
@@ -72,7 +73,9 @@ def train(
         MedsynthError: cases that do not fit the plan, not enough patients, a damaged state.
     """
     started = time.monotonic()
-    if threads:
+    if workers < 0 or (threads is not None and threads < 1):
+        raise MedsynthError("workers is 0 or more, threads 1 or more, or null")
+    if threads is not None:
         torch.set_num_threads(threads)
     fitted = fit_data(cases, data, cache or default_cache(), progress)
     diffusion = build_model(fitted, data, autoencoder, model, seed, modes)
@@ -105,17 +108,18 @@ def train(
         "schedule": asdict(trainer),
         "objective": asdict(objective),
         "batch_size": data.batch_size,
+        "validation_most": data.validation_most,
         "augmentation": data.augmentation.to_json(),
         "init_from": None if parent is None else parent.checkpoint,
     }
     info = run_info(fitted, facts, None if parent is None else parent.info)
-    if state is not None:
-        require_same(out, diffusion, info)
+    if (out / RUN_FILE).exists():
+        require_same(out, diffusion, fitted.preparation, info)
     environment = describe_environment(accelerator, bits, workers)
     info = replace(info, training={**facts, "environments": environments(out, begin, environment, progress)})
     module = DiffusionModule(diffusion, objective, seed=seed, batch_size=data.batch_size, steps=trainer.steps)
-    save_run(out, diffusion, info)
     fitted.preparation.write(out)
+    save_run(out, diffusion, info)
     keeper = Keeper(out, trainer.checkpoint_every)
     if begin < trainer.steps:
         callbacks = [TrainingBar(trainer.steps, progress), keeper]

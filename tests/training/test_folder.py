@@ -1,0 +1,93 @@
+"""The run folder of a training that is called again: what is kept, and what is refused."""
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from medsynth.data.resampling import Resampling
+from medsynth.data.split import SplitPlan
+from medsynth.errors import MedsynthError
+from medsynth.models.run import load_run
+from medsynth.nets.autoencoders import Haar
+from medsynth.nets.unet import UNet
+from medsynth.training.module import Objective
+from medsynth.training.plan import DataPlan, ImageInput, Schedule
+from medsynth.training.run import train
+
+DATA = DataPlan(
+    images=(ImageInput(name="image", kind="window", low=-50, high=250),),
+    label=None,
+    resampling=Resampling(orientation=None, spacing=None, size=(8, 8, 8)),
+    split=SplitPlan(validation=0.2, test=0.2),
+    batch_size=2,
+)
+NETWORK = partial(UNet, features=(8, 8), head_channels=8, norm_groups=4)
+
+
+@pytest.fixture(scope="module")
+def cases(make_cases, tmp_path_factory):
+    return make_cases(tmp_path_factory.mktemp("folder") / "cases")
+
+
+def run(cases, out, data=DATA, **settings):
+    return train(
+        cases,
+        out,
+        data=data,
+        autoencoder=Haar(),
+        model=settings.pop("model", NETWORK),
+        objective=Objective(warmup=2),
+        trainer=Schedule(steps=6, validate_every=2, checkpoint_every=8, preview_every=2, preview_count=0),
+        cache=cases.parent / "cache",
+        **{"precision": "fp32", "threads": 1, "progress": False, **settings},
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(cases):
+    run(cases, cases.parent / "run")
+    return cases.parent / "run"
+
+
+def test_the_last_step_has_a_state_whatever_the_distance_between_states(cases, finished):
+    assert [path.name for path in (finished / "checkpoints").iterdir()] == ["step-00000006.ckpt"]
+    before = load_run(finished)
+    assert run(cases, finished).resumed_from == 6
+    assert load_run(finished).checkpoint == before.checkpoint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": replace(DATA, split=SplitPlan(seed=7, validation=0.2, test=0.2))},
+        {"data": replace(DATA, validation_most=2)},
+        {"seed": 1},
+    ],
+    ids=["split", "validation", "seed"],
+)
+@pytest.mark.parametrize("begun", [False, True], ids=["finished", "before its first state"])
+def test_another_training_is_refused(cases, finished, tmp_path, change, begun):
+    """Another split would train on patients that are held out."""
+    out = finished
+    if begun:
+        out = tmp_path / "begun"
+        out.mkdir()
+        for name in ("run.json", "preparation.json"):
+            (out / name).write_bytes((finished / name).read_bytes())
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(MedsynthError, match="other cases or with other settings; choose another out"):
+        run(cases, out, **change)
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("wrong", [{"workers": -1}, {"threads": 0}, {"threads": -1}])
+def test_numbers_of_processes_and_threads(cases, tmp_path, wrong):
+    with pytest.raises(MedsynthError, match="workers is 0 or more, threads 1 or more, or null"):
+        run(cases, tmp_path / "out", **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"head_channels": 0}, {"norm_groups": 0}, {"features": ()}, {"res_blocks": 0}])
+def test_networks_of_nothing_are_one_line(cases, tmp_path, wrong):
+    with pytest.raises(MedsynthError, match="model: features, res_blocks, norm_groups and head_channels are at least"):
+        run(cases, tmp_path / "out", model=partial(NETWORK, **wrong))
