@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from medsynth.data.nifti import read_nifti
+from medsynth.data.nifti import place_in_itk, read_nifti
 from medsynth.data.preparation import Preparation, load_prepared
 from medsynth.errors import MedsynthError
 from medsynth.evidence.phantom_check import Pair, check_phantoms
@@ -20,7 +20,7 @@ from medsynth.records import SAMPLES_FILE, SampleRecord, Split, read_records
 
 
 def read_samples(folder: Path, preparation: Preparation) -> list[Pair]:
-    """CT and label map of every sample.
+    """CT and label map of every sample, opened in nibabel and in SimpleITK.
 
     Raises:
         MedsynthError: a file that cannot be read, or lies elsewhere than the preparation says.
@@ -30,8 +30,10 @@ def read_samples(folder: Path, preparation: Preparation) -> list[Pair]:
     for record in read_records(folder / SAMPLES_FILE, SampleRecord):
         if not {image, label} <= set(record.channels):
             raise MedsynthError(f"sample {record.id} lacks the channel {image} or {label}; generate again")
-        ct, mask = (read_nifti(inside(folder, record.channels[name].path)) for name in (image, label))
-        if not (ct.geometry.is_close(preparation.grid, 1e-3) and mask.geometry.is_close(preparation.grid, 1e-3)):
+        paths = [inside(folder, record.channels[name].path) for name in (image, label)]
+        ct, mask = (read_nifti(path) for path in paths)
+        places = [ct.geometry, mask.geometry, *(place_in_itk(path) for path in paths)]
+        if not all(place.is_close(preparation.grid, 1e-3) for place in places):
             raise MedsynthError(f"sample {record.id} does not lie on the run's grid; generate again")
         pairs.append((ct.array, mask.array))
     return pairs

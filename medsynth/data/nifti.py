@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
+import SimpleITK as sitk
 from nibabel import imageglobals
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
@@ -78,6 +79,23 @@ def _read_whole(path: Path) -> tuple[NDArray[Any], Callable[[tuple[int, ...]], G
     if unit not in ("mm", "unknown"):
         raise GeometryError(f"the header gives lengths in {unit}, not mm; write the header anew")
     return array, lambda shape: Geometry(shape, affine)
+
+
+def place_in_itk(path: Path) -> Geometry:
+    """Where SimpleITK, and with it the viewers built on ITK, put a NIfTI file.
+
+    Raises:
+        UnreadableError: it does not open there.
+    """
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError:
+        raise UnreadableError("the file does not open in SimpleITK; make it again") from None
+    size, rank = image.GetSize(), image.GetDimension()
+    origin, spacing, direction = np.zeros(3), np.ones(3), np.eye(3)
+    origin[:rank], spacing[:rank] = image.GetOrigin(), image.GetSpacing()
+    direction[:rank, :rank] = np.array(image.GetDirection()).reshape(rank, rank)
+    return Geometry.from_lps(size, origin, spacing, direction)
 
 
 def write_nifti(path: Path, array: NDArray[Any], geometry: Geometry, description: str = "") -> None:

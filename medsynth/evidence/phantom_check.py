@@ -93,7 +93,9 @@ class PhantomCheck(NamedTuple):
         if not self.proves:
             wrong = ", ".join(control.name for control in self.controls if not control.as_it_must)
             return f"proves nothing: these controls did not come out as they must: {wrong}"
-        return "passed" if self.samples.passed else "the samples missed the bar"
+        of = self.samples
+        counted = f"{of.passing} of {of.size} are torsos, {of.strictly} of them inside the bare range of HU too"
+        return f"{'passed' if of.passed else 'the samples missed the bar'}: {counted}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from rich.progress import Progress, TaskID
 
 from medsynth.data.contact_sheet import contact_sheet
@@ -16,6 +18,7 @@ from medsynth.data.preparation import Preparation
 from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
 from medsynth.files import inside, sha256_file, write_json
+from medsynth.geometry import Geometry
 from medsynth.models.layout import Decoded
 from medsynth.models.model import SamplingPlan
 from medsynth.models.run import Run, load_run
@@ -92,6 +95,9 @@ def generate(
     if any((r.seed, r.sampler, r.condition, r.checkpoint) != asked[index] for index, r in finished.items()):
         raise MedsynthError(f"{out} holds samples of another run or plan; choose another out")
     preparation.write(out)
+    layout = loaded.model.layout
+    # A slice of a volume lies somewhere in the patient, which a plane cannot say.
+    grid = layout.grid if preparation.resampling.slices is None else layout.grid.as_volume
     todo = [index for index in range(count) if index not in finished]
     with progress_bar(progress) as bar:
         done = (count - len(todo)) * plan.steps
@@ -103,8 +109,8 @@ def generate(
                 indices, conditions, seed=seed, plan=plan, on_step=_advance(bar, task, len(indices))
             )
             for index, x in zip(indices, loaded.model.decode(latents), strict=True):
-                decoded = loaded.model.layout.decode(x)
-                finished[index] = _write(out, index, decoded, loaded, seed, plan, wanted[index], weights)
+                decoded = layout.decode(x)
+                finished[index] = _write(out, index, decoded, loaded, seed, plan, wanted[index], weights, grid)
     records = [finished[index] for index in range(count)]
     write_records(out / SAMPLES_FILE, records)
     _sheet(out, records, loaded)
@@ -121,19 +127,20 @@ def _write(
     plan: SamplingPlan,
     condition: Mapping[str, Attribute],
     weights: str,
+    grid: Geometry,
 ) -> SampleRecord:
     """Write one sample's volumes, then the part that says they are whole."""
     layout = run.model.layout
     channels = {}
     for image in layout.images:
         path = f"volumes/{index:06d}_{image.name}.nii.gz"
-        write_nifti(out / path, decoded.images[image.name], layout.grid, SYNTHETIC)
+        write_nifti(out / path, decoded.images[image.name].reshape(grid.shape), grid, SYNTHETIC)
         channels[image.name] = Channel(
             path=path, kind="image", units=image.units, modality=image.modality, sha256=sha256_file(out / path)
         )
     if layout.label is not None and decoded.label is not None:
         path = f"volumes/{index:06d}_{layout.label.name}.nii.gz"
-        write_nifti(out / path, decoded.label, layout.grid, SYNTHETIC)
+        write_nifti(out / path, decoded.label.reshape(grid.shape), grid, SYNTHETIC)
         channels[layout.label.name] = Channel(path=path, kind="label", units="label", sha256=sha256_file(out / path))
     record = SampleRecord(
         id=f"s{index:06d}",
@@ -142,7 +149,7 @@ def _write(
         condition=condition,
         sampler=_sampler_record(plan, weights),
         channels=channels,
-        geometry=layout.grid,
+        geometry=grid,
         checkpoint=run.checkpoint,
         identity=run.info.identity,
         labels=layout.label.values if layout.label else {},
@@ -183,12 +190,16 @@ def _sheet(out: Path, records: list[SampleRecord], run: Run) -> None:
     first = layout.images[0]
     shown = records[:64]
     label = layout.label.name if layout.label else None
+
+    def array(record: SampleRecord, name: str) -> NDArray[Any]:
+        return read_nifti(inside(out, record.channels[name].path)).array.reshape(layout.grid.shape)
+
     contact_sheet(
         out / SHEET_FILE,
-        [read_nifti(inside(out, record.channels[first.name].path)).array for record in shown],
+        [array(record, first.name) for record in shown],
         geometries=[layout.grid] * len(shown),
         window=(first.low, first.high),
-        labels=[read_nifti(inside(out, record.channels[label].path)).array for record in shown] if label else None,
+        labels=[array(record, label) for record in shown] if label else None,
         label_names=layout.label.values if layout.label else None,
         captions=[" ".join(str(value) for value in (record.id, *record.condition.values())) for record in shown],
         title=f"synthetic, {len(records)} samples" + (f", the first {len(shown)}" if len(records) > len(shown) else ""),

@@ -84,6 +84,11 @@ class Geometry:
             matrix[int(axis), array_axis] = sign
         return matrix
 
+    @property
+    def as_volume(self) -> "Geometry":
+        """The same place with a third side of one voxel where this is a plane: how viewers read a slice."""
+        return Geometry((*self.shape, 1), self.affine) if self.rank == 2 else self
+
     def is_close(self, other: "Geometry", tolerance_mm: float = 1e-4) -> bool:
         """Whether both have one shape and every corner within `tolerance_mm`."""
         if self.shape != other.shape:

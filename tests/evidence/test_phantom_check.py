@@ -70,7 +70,8 @@ def test_real_patients_pass_and_every_control_comes_out_as_it_must(
     ]
     assert check.passed
     assert check.exit_code == 0
-    assert check.verdict == "passed"
+    strictly = check.samples.strictly
+    assert check.verdict == f"passed: {SIZE} of {SIZE} are torsos, {strictly} of them inside the bare range of HU too"
     assert all(control.size == SIZE for control in check.controls)
     assert results["labels shuffled"].passing <= 2
     assert results["real, mirrored"].failures == {"liver to the right": SIZE}
@@ -88,7 +89,7 @@ def test_bad_samples_miss_the_bar(good, training, held_out, geometry) -> None:
     assert check.proves
     assert not check.passed
     assert check.exit_code == 1
-    assert check.verdict == "the samples missed the bar"
+    assert check.verdict.startswith(f"the samples missed the bar: {SIZE - 2} of {SIZE} are torsos")
 
 
 def test_a_control_that_comes_out_wrong_proves_nothing(good, training, geometry, held_out) -> None:
@@ -231,7 +232,7 @@ def test_the_command_passes_real_patients(folders: Path, capsys) -> None:
     content = json.loads(result.read_text())
     assert content["samples"]["size"] == SIZE
     assert [control["name"] for control in content["controls"]][-1] == "untrained model"
-    assert capsys.readouterr().out.endswith("phantom check: passed\n")
+    assert f"phantom check: passed: {SIZE} of {SIZE} are torsos" in capsys.readouterr().out
 
 
 def test_the_command_fails_mirrored_samples_and_says_what_is_missing(folders: Path, capsys) -> None:
