@@ -75,7 +75,7 @@ def _check_keys(function: Callable[..., Any], keys: Iterable[str], above: str, p
 def _fit(value: Any, hint: Any, key: str) -> Any:
     if isinstance(value, Mapping):
         if "_target_" in value:
-            return _build(value, key)
+            return _build(value, key, hint)
         plain = next((h for h in _alternatives(hint) if dataclasses.is_dataclass(h)), None)
         if plain is not None:
             return _construct(typing.cast(type, plain), value, key)
@@ -136,11 +136,13 @@ def _construct(kind: type, value: Mapping[str, Any], key: str) -> Any:
     return _constructed(lambda: kind(**fields), key)
 
 
-def _build(value: Mapping[str, Any], key: str) -> Any:
+def _build(value: Mapping[str, Any], key: str, hint: Any) -> Any:
     from hydra.utils import instantiate
 
     kind = _class_of(value["_target_"], key)
     partial = bool(value.get("_partial_", False))
+    if not _makes(kind, hint, partial):
+        raise UsageError(f"{key}._target_: {value['_target_']} does not fit; expected {_spoken(hint)}")
     _check_keys(kind, value, above=f"{key}.", partial=partial)
     hints = _hints(kind)
     fields = {
@@ -167,6 +169,21 @@ def _class_of(target: Any, key: str) -> type:
     if not isinstance(found, type) or not f"{found.__module__}.".startswith(TARGETS):
         raise UsageError(f"{key}._target_: {target} is not a class of the packages that a configuration may build")
     return found
+
+
+def _makes(kind: type, hint: Any, partial: bool) -> bool:
+    """Whether an object of the class, or what makes one, is what the parameter takes."""
+    for alternative in _alternatives(hint):
+        wanted = alternative
+        if typing.get_origin(alternative) is Callable:
+            if not partial:
+                continue
+            wanted = typing.get_args(alternative)[1] if typing.get_args(alternative) else Any
+        elif partial and alternative not in (Any, object):
+            continue
+        if wanted in (Any, object) or (isinstance(wanted, type) and issubclass(kind, wanted)):
+            return True
+    return False
 
 
 def _constructed(build: Callable[[], Any], key: str) -> Any:
@@ -199,6 +216,9 @@ def _spoken(hint: Any) -> str:
     for alternative in _alternatives(hint):
         if typing.get_origin(alternative) is Literal:
             spoken += [str(value) for value in typing.get_args(alternative)]
+        elif typing.get_origin(alternative) is Callable and typing.get_args(alternative):
+            made = typing.get_args(alternative)[1]
+            spoken.append(f"a class of {getattr(made, '__name__', made)} with _partial_: true")
         elif typing.get_origin(alternative) is not None or dataclasses.is_dataclass(alternative):
             spoken.append("a group of keys" if typing.get_origin(alternative) in (None, dict, Mapping) else "a list")
         else:

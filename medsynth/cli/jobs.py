@@ -44,9 +44,10 @@ def run(verb: Verb, arguments: Arguments) -> int:
             hydra.main(config_path="pkg://medsynth.conf", config_name=verb.name, version_base="1.3")(job)()
     except SystemExit:  # Hydra has printed why: a part of the configuration that is not there
         return UsageError.exit_code
-    except ValueError:  # of the words given, for the jobs see to their own
-        return fail(UsageError("a key goes through a list by number: data.images.0.low=-500; or give the whole list"))
-    except Exception as error:
+    except Exception as error:  # of the words given, for the jobs see to their own
+        if type(error) is ValueError:
+            said = "a key goes through a list by number: data.images.0.low=-500; or give the whole list"
+            return fail(UsageError(said))
         return fail(error, known)
     if arguments.cfg is not None:
         return 0

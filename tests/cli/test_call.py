@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,7 @@ def work(
     free: Any = None,
     table: dict[str, int] | None = None,
     part: torch.nn.Module | None = None,
+    maker: Callable[..., Inner] | None = None,
 ) -> dict[str, Any]:
     return locals()
 
@@ -91,6 +92,16 @@ def test_plain_values_and_nested_dataclasses_arrive_as_annotated() -> None:
         ({"free": {"_target_": "torch.optim.lr_scheduler.warnings.catch_warnings"}}, "is not a class of the packages"),
         ({"free": {"_target_": "medsynth.data.nowhere.Thing"}}, "there is no medsynth.data.nowhere.Thing"),
         ({"free": {"_target_": 3}}, "free._target_ names nothing"),
+        (
+            {"part": {"_target_": "medsynth.nets.recorded.Recorded"}},
+            "part._target_: medsynth.nets.recorded.Recorded does not fit; expected Module or null",
+        ),
+        ({"part": {"_target_": "monai.losses.DiceLoss", "_partial_": True}}, "does not fit; expected Module or null"),
+        (
+            {"maker": {"_target_": "monai.losses.DiceLoss", "_partial_": True}},
+            "does not fit; expected a class of Inner with _partial_: true",
+        ),
+        ({"maker": {"_target_": "monai.losses.DiceLoss"}}, "expected a class of Inner with _partial_: true"),
     ],
 )
 def test_what_nothing_reads_or_does_not_fit_is_refused(values: dict[str, Any], said: str) -> None:
