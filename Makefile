@@ -14,10 +14,10 @@ BIN := .venv/bin/python
 PIP := $(BIN) -m pip install --quiet --constraint constraints.txt
 
 .PHONY: setup test demo lint wheel
-setup: .make/setup
+setup: .venv/.installed
 
 # A .venv that was moved or copied from elsewhere is made anew when its python does not start.
-.make/setup: pyproject.toml constraints.txt
+.venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "medsynth needs Python 3.11 or newer; name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(BIN) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear .venv
@@ -25,7 +25,7 @@ setup: .make/setup
 	@echo "installing into .venv: some minutes, once"
 	$(PIP) torch setuptools
 	$(PIP) --editable '.[dev]'
-	@mkdir -p .make && touch $@
+	@touch $@
 
 test: setup
 	$(BIN) -m pytest
