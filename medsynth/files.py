@@ -1,8 +1,9 @@
 """Files that appear under their final name only when they are whole.
 
 Writing straight to the final name and being killed leaves a file that looks
-finished; writing beside it, fsync and rename does not. Everything that medsynth
-leaves on a disk goes through `write_atomic`.
+finished; writing beside it, fsync and rename does not. Every result that medsynth
+leaves on a disk goes through `write_atomic`; logs and the journal of an ingest are
+appended to line by line.
 """
 
 import errno

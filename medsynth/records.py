@@ -263,5 +263,8 @@ def _read(kind: type[R], content: Mapping[str, Any]) -> R:
     values["labels"] = {int(value): name for value, name in content.get("labels", {}).items()}
     values["geometry"] = Geometry.from_record(content["geometry"])
     record = kind(**values)
-    _require(record.sha256 == content.get("sha256"), "its content hash does not fit: the record was altered")
+    _require(
+        record.sha256 == content.get("sha256"),
+        "its content hash does not fit: the record was altered; make the folder anew",
+    )
     return record

@@ -1,5 +1,6 @@
 """Every configuration file is read, every key of it by something."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from medsynth.cli.call import bind
 from medsynth.cli.help import entries, groups, heading, option_entries, read_config, verb_help
 from medsynth.cli.verbs import VERBS
 from medsynth.errors import MedsynthError
+from medsynth.models.model import STEPS, SamplingPlan
+from medsynth.training.module import Objective
 
 CONF = Path(__file__).parent.parent / "conf"
 FILES = sorted(str(path.relative_to(CONF)).removesuffix(".yaml") for path in CONF.rglob("*.yaml"))
@@ -90,3 +93,12 @@ def test_help_names_every_key_and_option(verb: str) -> None:
         assert key == "defaults" or f"  {key}" in text
     for option in OPTIONS:
         assert verb not in users_of(option) or option.rpartition("/")[2] in text
+
+
+def test_functions_have_the_defaults_of_the_configuration() -> None:
+    """A notebook that names no setting gets what the command gets."""
+    files = {name: yaml.safe_load(read_config(f"sampler/{name}")) for name in STEPS}
+    assert {name: values["steps"] for name, values in files.items()} == STEPS
+    plan = SamplingPlan()
+    assert files[plan.name] == asdict(plan)
+    assert yaml.safe_load(read_config("objective/edm")) == asdict(Objective())

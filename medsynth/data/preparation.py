@@ -163,7 +163,10 @@ def load_prepared(folder: Path, preparation: Preparation, splits: Sequence[Split
     """
     records = read_records(folder / CASES_FILE, CaseRecord)
     if cases_digest(records) != preparation.cases_sha256:
-        raise MedsynthError("these are not the cases that the model was trained on: its split does not fit them")
+        raise MedsynthError(
+            "these are not the cases that the model was trained on: name the folder of cases that "
+            "the run was trained with"
+        )
     split = split_patients(records, preparation.split)
     label = preparation.layout.label.name if preparation.layout.label else None
     prepared: list[PreparedCase] = []

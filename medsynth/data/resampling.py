@@ -229,7 +229,7 @@ def _centred(image: MetaTensor, size: Sequence[int], fill: float) -> MetaTensor:
     return SpatialCrop(roi_start=begin, roi_end=[f + wanted for f, wanted in zip(begin, size, strict=True)])(padded)
 
 
-def read_channel(folder: Path, record: CaseRecord, name: str, *, verify: bool = True) -> tuple[NDArray[Any], Geometry]:
+def read_channel(folder: Path, record: CaseRecord, name: str) -> tuple[NDArray[Any], Geometry]:
     """Read one channel of a case in its native grid.
 
     Raises:
@@ -239,7 +239,7 @@ def read_channel(folder: Path, record: CaseRecord, name: str, *, verify: bool = 
     if channel is None:
         raise MedsynthError(f"case {record.id} has no channel {name}; it has {', '.join(record.channels)}")
     path = inside(folder, channel.path)
-    if not path.is_file() or (verify and sha256_file(path) != channel.sha256):
+    if not path.is_file() or sha256_file(path) != channel.sha256:
         raise MedsynthError(f"case {record.id}: channel {name} is missing or was changed since ingest; ingest again")
     return read_nifti(path)
 

@@ -67,7 +67,7 @@ def evaluate(
     permutations: int = 999,
     splits: int = 200,
     progress: bool = True,
-    by: str | None = "class",
+    by: str | None = None,
 ) -> Evaluation:
     """Judge the samples of a folder beside real draws and bad cases; write evaluation.json and evaluation.html.
 
@@ -79,8 +79,8 @@ def evaluate(
         permutations: of the MMD's p, at least 1.
         splits: real-against-real splits that the bars come from, at least 20.
         progress: show a bar on the terminal.
-        by: condition whose values are evaluated each against their own reals, and then together;
-            None, or a condition that the samples lack: all at once.
+        by: condition whose values are evaluated each against their own reals, and then together; None is
+            the first that the run was trained with. Without any, or with one that the samples lack, all at once.
 
     Raises:
         MedsynthError: a folder that is not whole, samples on another grid than the preparation says,
@@ -89,6 +89,7 @@ def evaluate(
     if splits < 20 or permutations < 1:
         raise MedsynthError("evaluate needs at least 20 splits and 1 permutation")
     preparation = Preparation.read(samples / PREPARATION_FILE)
+    by = by or next(iter(preparation.conditions), None)
     synthetic = read_samples(samples, preparation)
     with progress_bar(progress) as bar:
         task = bar.add_task("reading real cases", total=None, note="")
@@ -135,7 +136,9 @@ def read_samples(folder: Path, preparation: Preparation) -> Samples:
             if not path.is_file():
                 raise MedsynthError(f"sample {record.id}: the file of channel {name} is missing; generate again")
             if sha256_file(path) != record.channels[name].sha256:
-                raise MedsynthError(f"sample {record.id}: channel {name} was changed since it was generated")
+                raise MedsynthError(
+                    f"sample {record.id}: channel {name} was changed since it was generated; generate again"
+                )
             volume = read_nifti(path)
             array, grid = volume.array, preparation.grid
             if array.ndim == grid.rank + 1 and array.shape[-1] == 1:  # a 2D image stored as one slice

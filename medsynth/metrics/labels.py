@@ -1,6 +1,6 @@
 """What a label map says of anatomy: volume, connectivity, contrast to the surroundings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -117,9 +117,3 @@ def usual_components(table: LabelTable) -> int:
     """The most frequent number of parts among real images that have the label (2 for a pair of lungs)."""
     counts = np.bincount(table.components[table.present])
     return int(counts.argmax()) if counts.size else 1
-
-
-def label_values(labels: NDArray[np.integer], names: Mapping[int, str]) -> list[int]:
-    """The values to measure: those named, background (0) left out; without names, those that occur."""
-    values = [int(v) for v in names] if names else [int(v) for v in np.unique(labels)]
-    return sorted(v for v in values if v != 0)

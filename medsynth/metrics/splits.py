@@ -30,14 +30,6 @@ class Sizes(NamedTuple):
     second: int
 
 
-class Band(NamedTuple):
-    """A curve's simultaneous band: `centre` plus or minus `factor * spread` at every point, (F,)."""
-
-    centre: NDArray[np.float64]
-    spread: NDArray[np.float64]
-    factor: float
-
-
 def plan_sizes(patients: Sequence[str], wanted: int, *, ratio: int = 4, least: int = 8) -> Sizes | None:
     """Sizes of a comparison of `wanted` synthetic images with a pool of real ones.
 

@@ -20,6 +20,8 @@ from medsynth.nets.unet import UNet
 from medsynth.records import Attribute
 
 SAMPLERS: dict[str, Sampler] = {"dpmpp_2m": dpmpp_2m, "dpmpp_2m_sde": dpmpp_2m, "heun": heun}
+STEPS = {"dpmpp_2m": 20, "dpmpp_2m_sde": 40, "heun": 18}
+"""Of each sampler where none are asked for."""
 STOCHASTIC = ("dpmpp_2m_sde",)
 
 
@@ -170,7 +172,7 @@ class DiffusionModel(nn.Module):
         first: int = 0,
         condition: Mapping[str, Attribute] | None = None,
         sampler: str = "dpmpp_2m",
-        steps: int = 20,
+        steps: int | None = None,
         guidance: float = 1.0,
         batch: int = 8,
     ) -> list[Decoded]:
@@ -181,13 +183,13 @@ class DiffusionModel(nn.Module):
             seed, first: sample i of the list is number first + i of the plan with `seed`.
             condition: attributes for all of them, {"class": "PNEUMONIA"} for instance; classes
                 that it does not name are made in turn.
-            sampler, steps, guidance: see SamplingPlan.
+            sampler, steps, guidance: see SamplingPlan; without steps those of `STEPS`.
             batch: how many at a time; does not change the result.
 
         Returns:
             For each sample its images in units and its label map; all lie on `layout.grid`.
         """
-        plan = SamplingPlan(name=sampler, steps=steps, guidance=guidance)
+        plan = SamplingPlan(name=sampler, steps=steps or STEPS.get(sampler, 1), guidance=guidance)
         wanted = dict(condition or {})
         self.conditioner.check(wanted)
         training = self.training

@@ -121,7 +121,7 @@ class Run:
     Args:
         model: with the chosen weights, in evaluation mode.
         info: where it comes from.
-        checkpoint: SHA-256 of the weights; of an untrained model the word "untrained" hashed.
+        checkpoint: SHA-256 of the weights; of an untrained model those it was measured with (`last`).
         facts: numbers about the weights (step, validation loss).
     """
 
@@ -146,7 +146,7 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
     except FileNotFoundError:
         raise RunError(f"{folder} holds no {RUN_FILE}: is it a folder that `medsynth train` made?") from None
     except (OSError, ValueError):
-        raise RunError(f"{RUN_FILE} of the run is cut short or no JSON") from None
+        raise RunError(f"{RUN_FILE} of the run is cut short or no JSON; copy the run again, or train anew") from None
     try:
         if content["schema"] != _SCHEMA:
             raise KeyError
@@ -161,18 +161,21 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
         if not all(isinstance(number, int) and 0 <= number < 2**16 for number in (augmentation, modes)):
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise RunError(f"{RUN_FILE} was altered or written by another version of medsynth") from None
+        raise RunError(
+            f"{RUN_FILE} was altered or written by another version of medsynth; copy it again, use that version, "
+            "or train anew"
+        ) from None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         autoencoder, conditioner, network = (
             build(parts[name], allow) for name in ("autoencoder", "conditioner", "network")
         )
     if not isinstance(conditioner, ClassConditioner) or not hasattr(autoencoder, "latent_channels"):
-        raise RunError("the run's parts are not in their places: it was altered")
+        raise RunError("the run's parts are not in their places: it was altered; copy it again, or train anew")
     try:
         return DiffusionModel(layout, autoencoder, network, conditioner, augmentation, modes), info
     except (TypeError, ValueError, ArithmeticError, RuntimeError):
-        raise RunError("the run's parts do not fit each other: it was altered") from None
+        raise RunError("the run's parts do not fit each other: it was altered; copy it again, or train anew") from None
 
 
 def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu", allow: Sequence[str] = ()) -> Run:
@@ -206,5 +209,7 @@ def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu", 
             raise KeyError
         facts = dict(sealed.content["facts"])
     except (RuntimeError, KeyError, TypeError, AttributeError):
-        raise RunError("the weights do not fit the run's description: one of them comes from another run") from None
+        raise RunError(
+            "the weights do not fit the run's description: one of them comes from another run; copy the run again"
+        ) from None
     return Run(model.to(device).eval(), info, sealed.sha256, facts)

@@ -46,7 +46,9 @@ def read_sealed(path: Path, device: str | torch.device = "cpu") -> Sealed:
     try:
         raw = path.read_bytes()
     except OSError:
-        raise RunError(f"checkpoint {path.name} is missing or cannot be read") from None
+        raise RunError(
+            f"checkpoint {path.name} is missing or cannot be read; copy the run again, or train on"
+        ) from None
     if raw[: len(_MAGIC)] != _MAGIC:
         raise RunError(f"{path.name} is no medsynth checkpoint; name a run that `medsynth train` made")
     digest = raw[len(_MAGIC) : _HEADER - 1].decode("ascii", "replace")
@@ -56,5 +58,7 @@ def read_sealed(path: Path, device: str | torch.device = "cpu") -> Sealed:
     try:
         content = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError):
-        raise RunError(f"checkpoint {path.name} holds more than weights and is not read") from None
+        raise RunError(
+            f"checkpoint {path.name} holds more than weights and is not read; ask where it comes from for a clean one"
+        ) from None
     return Sealed(content, digest)

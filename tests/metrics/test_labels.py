@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from medsynth.metrics.labels import compare_volumes, label_contrast, label_table, label_values, usual_components
+from medsynth.metrics.labels import compare_volumes, label_contrast, label_table, usual_components
 
 
 def test_volume_and_parts_of_boxes():
@@ -68,5 +68,3 @@ def test_lungs_usually_have_two_parts():
     labels[:4, 1:3, 1:3] = 1
     labels[:3, 6:8, 6:8] = 1
     assert usual_components(label_table(labels, 1, (1, 1), labels * 1.0)) == 2
-    assert label_values(labels, {0: "background", 1: "lungs"}) == [1]
-    assert label_values(labels, {}) == [1]
