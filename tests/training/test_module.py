@@ -95,7 +95,7 @@ def test_channel_weights():
     weights = module(band_power=0.5, label_weight=0.4).channel_weight()
     expected = torch.tensor([math.sqrt(0.5), 0.4, 0.4 * math.sqrt(1 / 12)])
     assert torch.allclose(weights, expected / expected.mean())
-    assert module(band_power=0.0).channel_weight().tolist() == [1, 1, 1]
+    assert module(band_power=0.0, label_weight=1.0).channel_weight().tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("levels", [1, 2])
