@@ -71,7 +71,7 @@ def make_cases():
             image = (ball * 200.0 + rng.normal(0, 10, shape)).astype(np.int16)
             channels = {}
             for name, array in (("image", image), ("label", ball.astype(np.uint8))):
-                path = f"volumes/c{number:03d}_{name}.nii.gz"
+                path = f"volumes/case{number:03d}_{name}.nii.gz"
                 write_nifti(folder / path, array, geometry)
                 channels[name] = Channel(
                     path=path,
@@ -82,8 +82,8 @@ def make_cases():
                 )
             records.append(
                 CaseRecord(
-                    id=f"c{number:03d}",
-                    patient=f"p{number // scans:03d}",
+                    id=f"case{number:03d}",
+                    patient=f"patient{number // scans:03d}",
                     patient_source="dicom",
                     identity="trusted",
                     channels=channels,

@@ -1,6 +1,7 @@
 """The wheel alone, in an environment that has the dependencies and no checkout."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,8 @@ print("\\n" + json.dumps({"status": status, "foreign": foreign, "home": home, "p
 
 
 def run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([str(w) for w in words], cwd=cwd, capture_output=True, text=True, timeout=300)
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # it may name a checkout
+    done = subprocess.run([str(w) for w in words], cwd=cwd, env=own, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 

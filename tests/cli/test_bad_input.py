@@ -181,7 +181,7 @@ def test_cases_that_were_altered(refused: Refused, cases: Path, tmp_path: Path, 
         (copy / "cases.jsonl").write_text(text.replace('"trusted"', '"cleared"', 1))
     elif damage == "path":
         text = (copy / "cases.jsonl").read_text()
-        (copy / "cases.jsonl").write_text(text.replace("volumes/c000_image", "../../DOE/c000_image", 1))
+        (copy / "cases.jsonl").write_text(text.replace("volumes/case000_image", "../../DOE/case000_image", 1))
     elif damage == "volume":
         volume.write_bytes(volume.read_bytes()[:-30])
     elif damage == "gone":
@@ -192,7 +192,7 @@ def test_cases_that_were_altered(refused: Refused, cases: Path, tmp_path: Path, 
         volume.symlink_to(tmp_path / "DOE.nii.gz")
     line = refused("train", f"cases={copy}", f"out={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", *SMALL)
     expected = {"record": "line 1: its content hash", "path": "line 1: ", "link": "not inside its folder"}
-    assert expected.get(damage, "case c000: channel image is missing or was changed since ingest") in line
+    assert expected.get(damage, "case case000: channel image is missing or was changed since ingest") in line
 
 
 def test_a_scan_in_other_units_or_another_direction(refused: Refused, make_cases: Any, tmp_path: Path) -> None:

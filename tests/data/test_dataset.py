@@ -132,11 +132,11 @@ def test_the_cache_is_used_and_a_damaged_entry_made_again(cases, records, tmp_pa
     calls = counting(monkeypatch)
     first = PreparedCases(cases, records[:1], PLAN, tmp_path / "cache")[0]
     again = PreparedCases(cases, records[:1], PLAN, tmp_path / "cache")[0]
-    assert calls == ["c000"]
+    assert calls == ["case000"]
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
     (entry,) = (tmp_path / "cache").iterdir()
-    assert "c000" not in entry.name
+    assert "case000" not in entry.name
     for damage in (lambda raw: raw[:-50], lambda raw: raw[:100] + b"x" + raw[101:], lambda _: b""):
         entry.write_bytes(damage(entry.read_bytes()))
         remade = PreparedCases(cases, records[:1], PLAN, tmp_path / "cache")[0]

@@ -144,8 +144,8 @@ def test_written_and_read_back(cases, tmp_path):
         assert again.resampling == preparation.resampling
         assert again.grid.is_close(preparation.grid, 0)
         text = (tmp_path / "preparation.json").read_text()
-        assert "c000" not in text
-        assert "p000" not in text
+        assert "case000" not in text
+        assert "patient000" not in text
         assert str(cases) not in text
 
 

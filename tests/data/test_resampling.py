@@ -219,7 +219,7 @@ def test_channels_off_one_grid_are_refused(make_cases, tmp_path):
     plan = Resampling(orientation="RAS", spacing=None, size=(8, 8, 8))
     window = {"image": Intensity(kind="window", low=0, high=200)}
     assert read_case(folder, record, window, None, plan).label is None
-    with pytest.raises(MedsynthError, match="case c000: its channels do not lie on one grid"):
+    with pytest.raises(MedsynthError, match="case case000: its channels do not lie on one grid"):
         read_case(folder, record, window, "label", plan)
     with pytest.raises(MedsynthError, match="no channel pet; it has image, label"):
         read_case(folder, record, {"pet": window["image"]}, None, plan)

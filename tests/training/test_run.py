@@ -225,9 +225,9 @@ def test_too_few_patients(make_cases, tmp_path):
 
 def test_changed_scan_is_noticed(make_cases, tmp_path):
     cases = make_cases(tmp_path / "cases")
-    victim = next((cases / "volumes").glob("*_image.nii.gz"))
-    other = sorted((cases / "volumes").glob("*_image.nii.gz"))[-1]
-    victim.write_bytes(other.read_bytes())
+    *victims, other = sorted((cases / "volumes").glob("*_image.nii.gz"))
+    for victim in victims:
+        victim.write_bytes(other.read_bytes())
     with pytest.raises(MedsynthError, match="changed since ingest"):
         run(cases, tmp_path / "run")
 
