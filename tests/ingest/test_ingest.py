@@ -182,7 +182,7 @@ def pictures(folder: Path, names: list[str], seeds: list[int]) -> Path:
 def test_one_picture_under_two_presumed_patients_makes_them_one(tmp_path):
     names = ["A/IM-1-1.png", "A/IM-1-2.png", "A/IM-2-1.png", "A/IM-3-1.png", "B/person4_1.png", "B/person4_2.png"]
     pictures(tmp_path / "s", names, [1, 2, 2, 3, 4, 3])
-    report = run(tmp_path / "s", tmp_path / "out")
+    report = run(tmp_path / "s", tmp_path / "out", layout="pictures")
     assert (report.cases, report.refused, report.repeated, report.joined, report.patients) == (6, 0, 2, 2, 2)
     patient = {sources(report)[record.id]: record.patient for record in cases(tmp_path / "out")}
     assert len({patient[name] for name in names[:3]}) == 1
@@ -193,7 +193,7 @@ def test_one_picture_under_two_presumed_patients_makes_them_one(tmp_path):
 
 def test_one_picture_under_two_certain_patients_is_refused_once(tmp_path):
     pictures(tmp_path / "s", ["B/person4_1.png", "B/person5_1.png", "B/person5_2.png"], [1, 1, 2])
-    report = run(tmp_path / "s", tmp_path / "out")
+    report = run(tmp_path / "s", tmp_path / "out", layout="pictures")
     assert (report.cases, report.refused) == (2, 1)
     assert "the same image as another case" in refusals(tmp_path / "out")[0]["reason"]
     assert len(list((tmp_path / "out" / "volumes").iterdir())) == 2

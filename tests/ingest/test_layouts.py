@@ -215,17 +215,42 @@ def test_pictures_take_their_folder_as_class_and_not_the_sources_split(tmp_path)
     }
     for name in names:
         picture(tmp_path / name)
-    found = find_cases(tmp_path)
+    found = find_cases(tmp_path, layout="pictures")
     assert found.layout == "pictures"
     assert {c.source: (c.attributes["class"], c.patient, c.patient_source) for c in found.cases} == names
     assert {case.split for case in found.cases} == {None}
 
 
-def test_many_picture_folders_look_like_patients(tmp_path):
-    for number in range(65):
-        picture(tmp_path / f"somebody {number}" / "a.png")
-    with pytest.raises(MedsynthError, match="look like patients"):
+@pytest.mark.parametrize(
+    ("folders", "pictures", "vouching_helps"),
+    [(2, 4, True), (13, 6, True), (30, 1, True), (64, 1, True), (65, 6, False)],
+)
+def test_picture_folders_that_may_be_patients_are_not_taken_for_classes(tmp_path, folders, pictures, vouching_helps):
+    for number in range(folders):
+        for k in range(pictures):
+            picture(tmp_path / "train" / f"John Doe {number}" / f"{k}.png")
+    with pytest.raises(
+        MedsynthError, match=f"{folders * pictures} pictures in {folders} folders.*a CSV with"
+    ) as refused:
         find_cases(tmp_path)
+    assert "Doe" not in str(refused.value)
+    assert ("layout=pictures" in str(refused.value)) == vouching_helps
+    if vouching_helps:
+        found = find_cases(tmp_path, layout="pictures")
+        assert len({case.attributes["class"] for case in found.cases}) == folders
+    else:
+        with pytest.raises(MedsynthError, match="may be patients"):
+            find_cases(tmp_path, layout="pictures")
+
+
+@pytest.mark.parametrize(("folders", "pictures"), [(0, 3), (1, 5), (2, 5), (12, 5)])
+def test_few_folders_of_many_pictures_are_classes(tmp_path, folders, pictures):
+    for number in range(folders):
+        for k in range(pictures):
+            picture(tmp_path / f"class {number}" / f"{k}.png")
+    picture(tmp_path / "lone.png")
+    found = find_cases(tmp_path)
+    assert len({case.attributes.get("class") for case in found.cases}) == folders + 1
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -303,7 +328,7 @@ def hidden(folder):
         (empty, {}, "is empty"),
         (hidden, {}, "is empty"),
         (texts, {}, "holds 3 files, none of them DICOM, NIfTI, PNG or JPEG"),
-        (mixed, {}, "1 NIfTI files, 1 PNG or JPEG files: set layout=nifti or layout=pictures"),
+        (mixed, {}, "1 NIfTI files, 1 PNG or JPEG files: set layout=nifti or layout=pictures .*names down"),
         (mixed, {"layout": "dicom"}, "nothing that layout=dicom reads"),
         (mixed, {"layout": "bids"}, "nothing that layout=bids reads"),
         (mixed, {"layout": "csv"}, "the CSV file itself"),
