@@ -50,6 +50,44 @@ def test_a_flat_folder_with_label_suffixes(tmp_path):
     assert cases == {"a": both, "b": both, "c_mask": {"image": ("image", None)}}
 
 
+@pytest.mark.parametrize(("first", "second"), [("labels", "masks"), ("images", "image"), ("images", "Images")])
+def test_two_folders_for_one_channel_are_refused(tmp_path, first, second):
+    for folder in {"images", first, second}:
+        nifti(tmp_path / folder / "a.nii.gz")
+    with pytest.raises(MedsynthError, match=r"2 folders for one channel .*move all but one") as refused:
+        find_cases(tmp_path)
+    assert first in str(refused.value)
+    assert second in str(refused.value)
+
+
+@pytest.mark.parametrize("others", [("John Doe", "john_doe"), ("Öä",)])
+def test_names_of_unknown_folders_are_not_said(tmp_path, others):
+    for folder in ("images", *others):
+        nifti(tmp_path / folder / "a.nii.gz")
+    with pytest.raises(MedsynthError, match="2 folders for one channel; move") as refused:
+        find_cases(tmp_path)
+    assert not [other for other in others if other in str(refused.value)]
+
+
+@pytest.mark.parametrize(
+    ("names", "doubled"),
+    [
+        (["a.nii", "a.nii.gz", "b.nii"], {"a"}),
+        (["a.nii", "a_seg.nii", "a_label.nii", "b.nii", "b_seg.nii"], {"a"}),
+        (["images/a.nii", "images/a.nii.gz", "images/b.nii.gz", "labels/b.nii"], {"a"}),
+        (["images/a.nii", "labels/a.nii.gz", "labels/a.nii", "images/b.nii"], {"a"}),
+        (["sub-1/anat/sub-1_T1w.nii", "sub-1/anat/sub-1_T1w.nii.gz", "sub-2/anat/sub-2_T1w.nii"], {"sub-1/anat/sub-1"}),
+        (["sub-1/anat/sub-1_T1w.nii", "sub-1/anat/sub-1_t1w.nii", "sub-2/anat/sub-2_T1w.nii"], {"sub-1/anat/sub-1"}),
+    ],
+)
+def test_the_second_of_two_files_for_one_channel_is_not_left_out_without_a_word(tmp_path, names, doubled):
+    for name in names:
+        nifti(tmp_path / name)
+    cases = find_cases(tmp_path).cases
+    assert len(cases) == 2
+    assert {case.source for case in cases if case.refusal and "two files for one channel" in case.refusal} == doubled
+
+
 def test_folders_that_may_be_channels_or_patients_are_refused(tmp_path):
     for patient in ("one", "two"):
         nifti(tmp_path / patient / "t1.nii.gz")
@@ -122,6 +160,15 @@ def test_nnunet_joins_numbered_images_and_their_label(tmp_path):
     assert channels(whole) == {"t2": ("image", "MR"), "adc": ("image", "MR"), "label": ("label", None)}
     assert whole.refusal is None
     assert "_0001" in part.refusal
+
+
+@pytest.mark.parametrize("double", ["imagesTr/x_1_0000.nii", "labelsTr/x_1.nii"])
+def test_an_nnunet_case_with_two_files_for_one_channel(tmp_path, double):
+    nnunet(tmp_path, ["CT"])
+    nifti(tmp_path / double)
+    first, second = find_cases(tmp_path).cases
+    assert first.refusal is None
+    assert "two files for one channel" in second.refusal
 
 
 @pytest.mark.parametrize(
