@@ -117,7 +117,8 @@ def _case(
         refusal = TWO_FILES
     return PlannedCase(
         source=key,
-        patient=given.identity if given else subject.removeprefix("sub-"),
+        # As patient_of reads it off a file's name: one subject is one patient in whichever layout.
+        patient=given.identity if given else f"sub:{subject.removeprefix('sub-').lower()}",
         patient_source="pattern" if given else "bids",
         channels=tuple(channels),
         attributes={**people.get(subject, {}), **session},

@@ -96,6 +96,20 @@ def test_order_content_and_report_do_not_depend_on_workers_or_key(tmp_path):
     assert not {r.id for r in one} & {r.id for r in other}
 
 
+@pytest.mark.parametrize("subject", ["sub-01", "sub-A7", "sub-patient3"])
+def test_a_subject_is_one_patient_as_bids_and_by_its_file_name(tmp_path, subject):
+    geometry = Geometry.centred((4, 4, 4), (1, 1, 1))
+    for path in (f"bids/{subject}/anat/{subject}_T1w.nii.gz", f"flat/{subject}_T1w.nii.gz"):
+        write_nifti(tmp_path / path, np.arange(64, dtype=np.int16).reshape(4, 4, 4), geometry)
+    found = []
+    for name, source in (("bids", "bids"), ("flat", "pattern")):
+        run(tmp_path / name, tmp_path / f"{name} out", key=tmp_path / "key")
+        (record,) = cases(tmp_path / f"{name} out")
+        assert record.patient_source == source
+        found.append(record.patient)
+    assert found[0] == found[1]
+
+
 def test_called_again_it_repeats_nothing_but_what_changed(tmp_path):
     image_folder(tmp_path / "s")
     run(tmp_path / "s", tmp_path / "out")

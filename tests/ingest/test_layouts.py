@@ -243,7 +243,7 @@ def test_bids_groups_by_grid_and_reads_participants(tmp_path):
     found = find_cases(tmp_path)
     assert found.layout == "bids"
     assert [set(channels(case)) for case in found.cases] == [{"flair", "t1w", "label"}, {"t2w"}] * 2
-    assert [case.patient for case in found.cases] == ["01", "01", "02", "02"]
+    assert [case.patient for case in found.cases] == ["sub:01", "sub:01", "sub:02", "sub:02"]
     assert {case.patient_source for case in found.cases} == {"bids"}
     assert found.cases[0].attributes == {"age": 31, "sex": "F", "session": "a"}
     assert found.cases[2].attributes["age"] is None
