@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from medsynth.data.datamodule import VolumeDataModule
 from medsynth.data.dataset import PreparedCases, default_cache
+from medsynth.errors import MedsynthError
 from medsynth.models.run import load_run, save_run
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
@@ -59,7 +60,7 @@ def train(
         trainer: how long, and how often to look.
         modes: principal modes in the Gaussian prior; None is one for every 16 training
             patients, at most 64.
-        seed: of everything random.
+        seed: of everything random, 0 or more.
         workers: loading processes.
         device: "auto", "cpu" or "cuda".
         precision: "auto" (bfloat16 where the processor computes in it), "bf16" or "fp32".
@@ -72,6 +73,8 @@ def train(
         MedsynthError: cases that do not fit the plan, not enough patients, a damaged state.
     """
     started = time.monotonic()
+    if seed < 0:
+        raise MedsynthError("seed is 0 or more")
     if threads:
         torch.set_num_threads(threads)
     fitted = fit_data(cases, data, cache or default_cache(), progress)

@@ -204,6 +204,8 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     with pytest.raises(MedsynthError, match="choose another folder"):
         write_phantom(tmp_path, patients=1, scans=1, seed=0, form="nifti", **COARSE)
+    with pytest.raises(MedsynthError, match="seed of a phantom population is 0 or more"):
+        write_phantom(tmp_path / "out", patients=1, scans=1, seed=-1, form="nifti")
     with pytest.raises(MedsynthError, match="at least 1"):
         write_phantom(tmp_path / "out", patients=0, scans=1, seed=0, form="nifti")
     assert [file.name for file in tmp_path.iterdir()] == ["mine"]
