@@ -10,7 +10,7 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,12 +37,13 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
-def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+def write_atomic(path: Path, write: Callable[[IO[bytes]], Any], *, private: bool = False) -> None:
     """Let `write` fill a temporary file beside `path`, fsync it, rename it to `path`.
 
     Args:
         path: final name; its folder is made when missing.
         write: receives the open binary file.
+        private: mode 600, for its owner alone; else as the umask says.
 
     Raises:
         MedsynthError: the disk is full or not writable. No partial file stays behind.
@@ -50,14 +51,14 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix stays the final one: some writers choose their format by it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes[-2:]))
-        partial = Path(name)
+        partial = path.parent / f".partial-{secrets.token_hex(8)}{''.join(path.suffixes[-2:])}"
+        # Opened with its final mode: the umask of a process with threads cannot be asked for without changing it.
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
         try:
             with os.fdopen(handle, "wb") as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.chmod(0o666 & ~_umask())
             partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -65,9 +66,9 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
         _fsync_folder(path.parent)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, *, private: bool = False) -> None:
     """Write `content` to `path`, whole or not at all."""
-    write_atomic(path, lambda file: file.write(content))
+    write_atomic(path, lambda file: file.write(content), private=private)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -109,12 +110,6 @@ def inside(folder: Path, relative: str) -> Path:
     if not fine:
         raise MedsynthError("a record names a file that is not inside its folder; make the folder anew")
     return path
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -86,9 +86,17 @@ def test_what_is_written(tmp_path):
     finally:
         os.umask(mask)
     assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o640
+    write_bytes(tmp_path / "private", b"x", private=True)
+    assert (tmp_path / "private").stat().st_mode & 0o777 == 0o600
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "nan.json", {"b": float("nan")})
     assert not (tmp_path / "nan.json").exists()
+
+
+def test_the_umask_that_other_threads_share_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("changed for the whole process"))
+    write_text(tmp_path / "a", "x")
+    assert (tmp_path / "a").read_text() == "x"
 
 
 def test_hashes(tmp_path):

@@ -46,6 +46,8 @@ class Augmentation:
     def __post_init__(self) -> None:
         if self.shift < 0 or self.rotate < 0 or not 0 <= self.scale < 1 or not 0 <= self.probability <= 1:
             raise MedsynthError("data.augmentation: shift and rotate are at least 0, scale and probability in 0..1")
+        if any(axis < 0 for axis in self.flip) or len(set(self.flip)) < len(self.flip):
+            raise MedsynthError("data.augmentation.flip names axes from 0 on, each once; name the axes to mirror along")
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""

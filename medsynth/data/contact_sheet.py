@@ -181,7 +181,7 @@ def _tile(cut: Plane, over: Plane | None, window: tuple[float, float], scale: fl
     )
     if over is None:
         return picture
-    values = np.asarray(Image.fromarray(over.pixels.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST))
+    values = np.asarray(Image.fromarray(over.pixels.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST))
     pixels = np.array(picture)
     for value in np.unique(values[values > 0]):
         inside = values == value

@@ -111,7 +111,7 @@ class PreparedCases:
         folder: CASES.
         records: the cases.
         plan: what of them becomes a sample.
-        cache: folder of prepared tensors, made with mode 700.
+        cache: folder of prepared tensors, made with mode 700 where it is new; its files have mode 600.
     """
 
     def __init__(self, folder: Path, records: Sequence[CaseRecord], plan: CasePlan, cache: Path) -> None:
@@ -152,7 +152,7 @@ class PreparedCases:
             except RunError:
                 path.unlink(missing_ok=True)
         item = prepare_case(self.folder, self.records[index], self.plan)
-        write_sealed(path, item)
+        write_sealed(path, item, private=True)
         return item
 
 

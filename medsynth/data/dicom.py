@@ -235,7 +235,9 @@ def _pixels(dataset: Dataset) -> NDArray[Any]:
         except NotImplementedError:
             raise UnreadableError("a compression that is not known; export the series uncompressed") from None
         if not fit:
-            raise UnreadableError(f"no decoder for {syntax.name}; pip install 'medsynth[codecs]'")
+            raise UnreadableError(
+                f"no decoder for {syntax.name}; pip install '.[codecs]' in the folder of medsynth's source"
+            )
     try:
         pixels: NDArray[Any] = dataset.pixel_array
     except Exception:  # decoders fed with any bytes fail in any way

@@ -75,7 +75,10 @@ def _read_whole(path: Path) -> tuple[NDArray[Any], Callable[[tuple[int, ...]], G
         raise UnreadableError("voxels are NaN or infinite; replace them at the source or exclude the case")
     if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0 and array.ndim > 2:
         raise GeometryError("neither sform nor qform says how the volume lies in the patient; set one and ingest again")
-    unit = header.get_xyzt_units()[0]
+    try:
+        unit = header.get_xyzt_units()[0]
+    except KeyError:
+        raise GeometryError("the header names units that NIfTI does not know; write the header anew") from None
     if unit not in ("mm", "unknown"):
         raise GeometryError(f"the header gives lengths in {unit}, not mm; write the header anew")
     return array, lambda shape: Geometry(shape, affine)

@@ -51,12 +51,14 @@ def write_phantom(
         progress: called after each scan.
 
     Raises:
-        MedsynthError: `out` holds something, a count below 1, an unknown form, a full disk.
+        MedsynthError: `out` holds something, a count below 1, a seed below 0, an unknown form, a full disk.
     """
     if patients < 1 or scans < 1:
         raise MedsynthError(
             f"a phantom population of {patients} patients and {scans} scans each is empty; ask for at least 1"
         )
+    if seed < 0:
+        raise MedsynthError("the seed of a phantom population is 0 or more")
     if form not in ("dicom", "nifti"):
         raise MedsynthError("the form of a phantom population is dicom or nifti")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -14,7 +14,7 @@ class SplitPlan:
     """How patients are divided.
 
     Args:
-        seed: of the shuffle.
+        seed: of the shuffle, 0 or more.
         validation, test: fractions of the patients, each above 0 or exactly 0.
     """
 
@@ -25,6 +25,8 @@ class SplitPlan:
     def __post_init__(self) -> None:
         if min(self.validation, self.test) < 0 or self.validation + self.test >= 1:
             raise MedsynthError("split: validation and test are fractions of the patients and leave some for training")
+        if self.seed < 0:
+            raise MedsynthError("data.split.seed is 0 or more")
 
 
 def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, Split]:

@@ -75,7 +75,7 @@ def evaluate(
         samples: SAMPLES, as generate left it (samples.jsonl, preparation.json, NIfTI).
         cases: CASES that the model was trained on.
         out: folder for the two files.
-        seed: of all chance: splits, controls, permutations.
+        seed: of all chance: splits, controls, permutations; 0 or more.
         permutations: of the MMD's p, at least 1.
         splits: real-against-real splits that the bars come from, at least 20.
         progress: show a bar on the terminal.
@@ -88,6 +88,8 @@ def evaluate(
     """
     if splits < 20 or permutations < 1:
         raise MedsynthError("evaluate needs at least 20 splits and 1 permutation")
+    if seed < 0:
+        raise MedsynthError("seed is 0 or more")
     preparation = Preparation.read(samples / PREPARATION_FILE)
     by = by or next(iter(preparation.conditions), None)
     synthetic = read_samples(samples, preparation)

@@ -1,6 +1,7 @@
 """A BIDS folder: sub-XX/[ses-YY/]anat/*.nii.gz, what is known of the patients in participants.tsv."""
 
 import csv
+import dataclasses
 import re
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,7 @@ import numpy as np
 from medsynth.errors import MedsynthError
 from medsynth.ingest.inventory import Inventory
 from medsynth.ingest.patients import patient_of
-from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, channel_name, modality_of
+from medsynth.ingest.plan import TWO_FILES, Found, PlannedCase, PlannedChannel, channel_name, modality_of
 from medsynth.ingest.table import attribute
 from medsynth.records import Attribute
 
@@ -31,23 +32,27 @@ def plan_bids(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | Non
 
     The channel is the suffix in small letters ("t1w", "flair"), the label map `_dseg` or
     `_mask`. Columns of participants.tsv and the session become attributes. Everything
-    outside anat, derivatives included, is left aside.
+    outside anat, derivatives included, is left aside. A case with two files for one
+    channel is refused.
 
     Raises:
         MedsynthError: participants.tsv has no participant_id.
     """
     people = _participants(folder)
     groups: dict[str, dict[str, PurePosixPath]] = defaultdict(dict)
+    doubled: set[PurePosixPath] = set()
     used = 0
     for path in inventory.nifti:
         match = _NAME.match(path.name)
         if _in_anat(path) and match:
-            groups[f"{path.parent.as_posix()}/{match['entities']}"][match["suffix"]] = path
+            kept = groups[f"{path.parent.as_posix()}/{match['entities']}"].setdefault(match["suffix"], path)
+            doubled |= {kept} - {path}
             used += 1
     cases = []
     for key, files in sorted(groups.items()):
         for number, grid in enumerate(_by_grid(folder, files)):
-            cases.append(_case(folder, key if number == 0 else f"{key}#{number}", grid, people, pattern))
+            case = _case(folder, key if number == 0 else f"{key}#{number}", grid, people, pattern)
+            cases.append(dataclasses.replace(case, refusal=TWO_FILES) if doubled & {*grid.values()} else case)
     subjects = {key.split("/")[0] for key in groups}
     text = f"a BIDS folder: {len(cases)} anatomical cases of {len(subjects)} subjects"
     return Found("bids", cases, inventory.total - used, text)
@@ -109,10 +114,11 @@ def _case(
     elif all(channel.kind == "label" for channel in channels):
         refusal = "a label map without an image on its grid; add the image or remove the label map"
     elif len({channel.name for channel in channels}) < len(channels):
-        refusal = "two label maps for one image; remove one of them"
+        refusal = TWO_FILES
     return PlannedCase(
         source=key,
-        patient=given.identity if given else subject.removeprefix("sub-"),
+        # As patient_of reads it off a file's name: one subject is one patient in whichever layout.
+        patient=given.identity if given else f"sub:{subject.removeprefix('sub-').lower()}",
         patient_source="pattern" if given else "bids",
         channels=tuple(channels),
         attributes={**people.get(subject, {}), **session},

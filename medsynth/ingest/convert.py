@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medsynth.data.dicom import read_dicom
 from medsynth.data.nifti import read_nifti, read_nifti_channels, write_nifti
 from medsynth.data.picture import read_picture
-from medsynth.errors import GeometryError, UnreadableError
+from medsynth.errors import GeometryError, MedsynthError, UnreadableError
 from medsynth.files import sha256_file
 from medsynth.geometry import Geometry, require_straight
 from medsynth.ingest.plan import PlannedCase, PlannedChannel, units_of
@@ -139,6 +139,12 @@ def _read(channel: PlannedChannel) -> _Read:
         raise UnreadableError(f"a file cannot be opened ({error.strerror}); mend that or exclude the case") from None
     except (MemoryError, OverflowError):
         raise UnreadableError("the file asks for more memory than there is; exclude the case") from None
+    except MedsynthError:
+        raise
+    except Exception:  # reader libraries fed with any bytes fail in any way, and the other cases go on
+        raise UnreadableError(
+            "the file holds what its reader does not understand; write it anew or exclude the case"
+        ) from None
     return _Read(array, geometry, "label" if label else units, channel.modality)
 
 

@@ -60,12 +60,15 @@ class Journal:
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def done(self, case: str, fingerprint: str) -> Outcome | None:
-        """The outcome of a case that has not changed and whose files are there."""
+        """The outcome of a case that was taken, has not changed and whose files are there.
+
+        A refused case is tried again: what it lacked (a decoder, memory, leave to read it) may lie outside its files.
+        """
         known = self._done.get(case)
         if known is None or known[0] != fingerprint:
             return None
         record = known[1].record
-        if record and not all((self._out / channel["path"]).is_file() for channel in record["channels"].values()):
+        if record is None or not all((self._out / part["path"]).is_file() for part in record["channels"].values()):
             return None
         return known[1]
 

@@ -56,7 +56,7 @@ def find_cases(
     inventory = take_inventory(source)
     chosen = _detect(source, inventory) if layout == "auto" else layout
     _require_some(source, inventory, chosen)
-    found = _plan(source, inventory, chosen, pattern, modality, workers)
+    found = _plan(source, inventory, chosen, pattern, modality, workers, vouched=layout == chosen)
     if not found.cases:
         raise MedsynthError(f"{source} is laid out as layout={chosen}, but not one case is in it; give a CSV instead")
     return found
@@ -69,11 +69,13 @@ def _plan(
     pattern: re.Pattern[str] | None,
     modality: str | None,
     workers: int,
+    *,
+    vouched: bool,
 ) -> Found:
     if layout == "dicom":
         return plan_dicom(source, inventory, pattern, workers)
     if layout == "pictures":
-        return plan_pictures(source, inventory, pattern)
+        return plan_pictures(source, inventory, pattern, vouched=vouched)
     if layout == "decathlon":
         return plan_decathlon(source, inventory, pattern)
     if layout == "nnunet":
@@ -97,7 +99,8 @@ def _detect(source: Path, inventory: Inventory) -> str:
         )
     if len(present) > 1:
         ways = " or ".join(f"layout={name}" for name in present)
-        raise MedsynthError(f"{source} holds {inventory}: set {ways} to say which are meant")
+        written = "; layout=pictures takes folders for classes and writes their names down" * ("pictures" in present)
+        raise MedsynthError(f"{source} holds {inventory}: set {ways} to say which are meant{written}")
     if present == ["nifti"]:
         return "bids" if is_bids(inventory) else "nifti"
     return present[0]

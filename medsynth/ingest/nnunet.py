@@ -1,5 +1,6 @@
 """nnU-Net's raw layout (Isensee et al. 2021): imagesTr/NAME_0000.nii.gz, labelsTr/NAME.nii.gz and dataset.json."""
 
+import dataclasses
 import re
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
@@ -8,7 +9,7 @@ from medsynth.errors import MedsynthError
 from medsynth.ingest.dataset_json import DATASET_FILE, channel_names, label_names, read_dataset
 from medsynth.ingest.inventory import NIFTI_ENDINGS, PICTURE_ENDINGS, Inventory
 from medsynth.ingest.patients import patient_of
-from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, Reader, modality_of
+from medsynth.ingest.plan import TWO_FILES, Found, PlannedCase, PlannedChannel, Reader, modality_of
 
 _PART = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 _ENDINGS = sorted((*NIFTI_ENDINGS, *PICTURE_ENDINGS), key=len, reverse=True)
@@ -32,13 +33,7 @@ def plan_nnunet(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | N
     numbers = sorted(int(key) for key in named)
     texts = [str(named[str(number)]) for number in numbers]
     channels = dict(zip(numbers, zip(channel_names(texts), map(modality_of, texts), strict=True), strict=True))
-    images: dict[str, dict[int, PurePosixPath]] = defaultdict(dict)
-    maps: dict[str, PurePosixPath] = {}
-    for path in [*inventory.nifti, *inventory.pictures]:
-        if len(path.parts) == 2 and path.parts[0].lower() == "imagestr" and (part := _PART.fullmatch(_stem(path))):
-            images[part["case"]][int(part["channel"])] = path
-        elif len(path.parts) == 2 and path.parts[0].lower() == "labelstr":
-            maps[_stem(path)] = path
+    images, maps, doubled = _training_files(inventory)
     if not images:
         raise MedsynthError(
             f"{folder / DATASET_FILE} is nnU-Net's, but imagesTr holds no NAME_0000.nii.gz; name the files so, or "
@@ -49,9 +44,28 @@ def plan_nnunet(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | N
         _case(folder, name, images.get(name, {}), maps.get(name), channels, known, pattern)
         for name in sorted({*images, *maps})
     ]
+    cases = [dataclasses.replace(case, refusal=TWO_FILES) if case.source in doubled else case for case in cases]
     used = sum(map(len, images.values())) + len(maps)
     text = f"an nnU-Net folder: {len(cases)} training cases, {', '.join(texts)}"
     return Found("nnunet", cases, max(0, inventory.total - used - 1), text)
+
+
+def _training_files(
+    inventory: Inventory,
+) -> tuple[dict[str, dict[int, PurePosixPath]], dict[str, PurePosixPath], set[str]]:
+    """Images by NAME and channel, label maps by NAME, and the NAMEs that have two files for one of them."""
+    images: dict[str, dict[int, PurePosixPath]] = defaultdict(dict)
+    maps: dict[str, PurePosixPath] = {}
+    doubled: set[str] = set()
+    for path in [*inventory.nifti, *inventory.pictures]:
+        if len(path.parts) == 2 and path.parts[0].lower() == "imagestr" and (part := _PART.fullmatch(_stem(path))):
+            if images[part["case"]].setdefault(int(part["channel"]), path) != path:
+                doubled.add(part["case"])
+        elif (
+            len(path.parts) == 2 and path.parts[0].lower() == "labelstr" and maps.setdefault(_stem(path), path) != path
+        ):
+            doubled.add(_stem(path))
+    return images, maps, doubled
 
 
 def _case(

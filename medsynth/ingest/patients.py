@@ -13,9 +13,10 @@ from typing import NamedTuple
 from medsynth.errors import UsageError
 
 _BY_NAME = (
+    (re.compile(r"^(sub)-([a-z0-9]+)", re.IGNORECASE), "pattern"),  # as BIDS has it, whatever the subject is called
     (re.compile(r"(?:^|[^a-z])(person)[_-]?0*(\d+)", re.IGNORECASE), "pattern"),
     (re.compile(r"(?:^|[^a-z])(patient)[_-]?0*(\d+)", re.IGNORECASE), "pattern"),
-    (re.compile(r"(?:^|_)(sub)-([a-z0-9]+)", re.IGNORECASE), "pattern"),
+    (re.compile(r"_(sub)-([a-z0-9]+)", re.IGNORECASE), "pattern"),
     (re.compile(r"(?:^|_)((?:normal2-)?IM)-0*(\d+)", re.IGNORECASE), "presumed"),
 )
 
@@ -57,6 +58,8 @@ def patient_of(relative: PurePosixPath, pattern: re.Pattern[str] | None) -> Pati
     Patient(identity='person:12', source='pattern')
     >>> patient_of(PurePosixPath("NORMAL/train_NORMAL2-IM-0533-0001.jpg"), None)
     Patient(identity='normal2-im:533', source='presumed')
+    >>> patient_of(PurePosixPath("sub-Patient01_T1w.nii.gz"), None)
+    Patient(identity='sub:patient01', source='pattern')
     >>> patient_of(PurePosixPath("a/b_c.nii.gz"), re.compile("([^/]+)/"))
     Patient(identity='a', source='pattern')
     """

@@ -10,6 +10,8 @@ from medsynth.errors import MedsynthError
 from medsynth.records import Attribute, Split
 
 Reader = Literal["nifti", "picture", "dicom"]
+TWO_FILES = "two files for one channel (such as x.nii beside x.nii.gz, or two label maps); remove one of them"
+"""Refusal of a case where one of two files would be left out without a word."""
 _KNOWN_UNITS = {"CT": "HU"}
 _MODALITY_NAMES = {
     "ct": "CT",

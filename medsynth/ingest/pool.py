@@ -1,6 +1,8 @@
 """The same function over many items, in processes."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +17,8 @@ R = TypeVar("R")
 def in_processes(function: Callable[[T], R], items: Sequence[T], workers: int) -> Iterator[tuple[int, R]]:
     """Yield (index of the item, result) as results come, which is in no fixed order.
 
+    The processes end with this one, however it ends.
+
     Args:
         function: importable by its name; its results and errors can be pickled.
         items: can be pickled.
@@ -27,7 +31,8 @@ def in_processes(function: Callable[[T], R], items: Sequence[T], workers: int) -
         yield from ((index, function(item)) for index, item in enumerate(items))
         return
     # spawn: a forked child of a process with threads (torch has some) can hang.
-    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=context, initializer=_end_with_parent)
     waiting: dict[Future[R], int] = {}
     following = iter(range(len(items)))
     try:
@@ -44,6 +49,18 @@ def in_processes(function: Callable[[T], R], items: Sequence[T], workers: int) -
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A worker that waits for work does not see that its parent was killed (SIGTERM, SIGKILL): watch it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _finished(waiting: dict[Future[R], int]) -> Iterator[tuple[int, R]]:

@@ -19,7 +19,7 @@ class IngestReport:
         cases: written to cases.jsonl.
         refused: in refused.jsonl.
         skipped: files left aside because the layout does not read them.
-        resumed: of the cases and refusals, how many an earlier call had done.
+        resumed: of the cases, how many an earlier call had done.
         patients: different patient keys.
         presumed: cases whose patient is a guess.
         repeated: cases whose image is that of another case.

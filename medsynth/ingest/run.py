@@ -53,7 +53,7 @@ def ingest(
     `out` gets cases.jsonl, volumes/<case>/<channel>.nii.gz and, where a case was refused,
     refused.jsonl with the reason and the way out. It names no file, path or person of the
     source; which case is which file stands in a private list beside the key. A call that
-    was stopped goes on where it was; a file that changed is read anew.
+    was stopped goes on where it was; a file that changed and a case that was refused are read anew.
 
     Args:
         source: folder of scans (DICOM, NIfTI, Decathlon, BIDS, PNG or JPEG), or a CSV.

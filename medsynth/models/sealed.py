@@ -27,13 +27,19 @@ class Sealed(NamedTuple):
     sha256: str
 
 
-def write_sealed(path: Path, content: Any) -> str:
-    """Write tensors and plain containers to `path`, whole or not at all; returns the digest."""
+def write_sealed(path: Path, content: Any, *, private: bool = False) -> str:
+    """Write tensors and plain containers to `path`, whole or not at all; returns the digest.
+
+    Args:
+        path: of the file.
+        content: tensors and plain containers.
+        private: mode 600, for its owner alone.
+    """
     buffer = io.BytesIO()
     torch.save(content, buffer)
     payload = buffer.getbuffer()
     digest = hashlib.sha256(payload).hexdigest()
-    write_bytes(path, b"".join([_MAGIC, digest.encode(), b"\n", payload]))
+    write_bytes(path, b"".join([_MAGIC, digest.encode(), b"\n", payload]), private=private)
     return digest
 
 

@@ -56,6 +56,9 @@ class DataPlan:
             raise MedsynthError("data.label_reach is a number of voxels, 0 or more")
         if len({image.name for image in self.images}) < len(self.images):
             raise MedsynthError("data.images names one channel twice")
+        axes = len(self.resampling.size)
+        if any(axis >= axes for axis in self.augmentation.flip):
+            raise MedsynthError(f"data.augmentation.flip: a sample has the axes 0 to {axes - 1}; name some of these")
 
 
 @dataclass(frozen=True, kw_only=True)

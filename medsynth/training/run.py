@@ -60,7 +60,7 @@ def train(
         trainer: how long, and how often to look.
         modes: principal modes in the Gaussian prior; None is one for every 16 training
             patients, at most 64.
-        seed: of everything random.
+        seed: of everything random, 0 or more.
         workers: loading processes.
         device: "auto", "cpu" or "cuda".
         precision: "auto" (bfloat16 where the processor computes in it), "bf16" or "fp32".
@@ -73,8 +73,8 @@ def train(
         MedsynthError: cases that do not fit the plan, not enough patients, a damaged state.
     """
     started = time.monotonic()
-    if workers < 0 or (threads is not None and threads < 1):
-        raise MedsynthError("workers is 0 or more, threads 1 or more, or null")
+    if seed < 0 or workers < 0 or (threads is not None and threads < 1):
+        raise MedsynthError("seed and workers are 0 or more, threads 1 or more, or null")
     if threads is not None:
         torch.set_num_threads(threads)
     fitted = fit_data(cases, data, cache or default_cache(), progress)

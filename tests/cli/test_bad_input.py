@@ -153,6 +153,10 @@ def test_scans_that_cannot_be_used(
         (["data.split.validation=0.7", "data.split.test=0.4"], "leave some for training"),
         (["data.images=[{name:image,kind:window,low:5000,high:6000}]", "data.label=null"], "one value everywhere"),
         (["data.images=[{name:image,kind:window,low:5,high:5}]"], "low must be below high"),
+        (["seed=-1"], "error: seed is 0 or more"),
+        (["data.split.seed=-1"], "data.split.seed is 0 or more"),
+        (["data.augmentation.flip=[-1]"], "data.augmentation.flip names axes from 0 on, each once"),
+        (["data.augmentation.flip=[5]"], "data.augmentation.flip: a sample has the axes 0 to 2"),
         (["trainer.validate_every=3"], "multiples of validate_every"),
         (["model.features=[12,12]"], "must divide every entry of features"),
         (["init_from=nowhere"], "init_from names no folder"),
@@ -275,6 +279,13 @@ def test_samples_that_cannot_be_made(refused: Refused, run: Path, tmp_path: Path
     assert not (tmp_path / "out").exists()
 
 
+def test_a_seed_of_samples_may_be_any_whole_number(run: Path, tmp_path: Path) -> None:
+    for seed in (-1, 1):
+        assert main(["generate", f"run={run}", f"out={tmp_path / str(seed)}", *FEW, f"seed={seed}"]) == 0
+    voxels = [(tmp_path / seed / "volumes").glob("*_image.nii.gz") for seed in ("-1", "1")]
+    assert all(one.read_bytes() != other.read_bytes() for one, other in zip(*map(sorted, voxels), strict=True))
+
+
 def test_samples_of_another_configuration(refused: Refused, run: Path, samples: Path) -> None:
     words = ["generate", f"run={run}", f"out={samples}", *FEW]
     assert "belongs to another configuration: seed was 0 and is 1" in refused(*words, "seed=1")
@@ -305,6 +316,12 @@ def test_evaluations_that_would_mislead(
         expected = "preparation.json is cut short"
     words = [f"samples={copy}", f"cases={cases}", f"out={tmp_path / 'out'}", "progress=false"]
     assert expected in refused("evaluate", *words)
+
+
+def test_an_evaluation_with_a_seed_below_0(refused: Refused, cases: Path, samples: Path, tmp_path: Path) -> None:
+    words = [f"samples={samples}", f"cases={cases}", f"out={tmp_path / 'out'}", "progress=false", "seed=-1"]
+    assert "error: seed is 0 or more" in refused("evaluate", *words)
+    assert not (tmp_path / "out").exists()
 
 
 # full disks

@@ -134,7 +134,9 @@ def test_the_generator_decides():
     assert not torch.equal(first.parameters, other.parameters)
 
 
-@pytest.mark.parametrize("wrong", [{"shift": -1}, {"rotate": -1}, {"scale": 1}, {"probability": 2}])
+@pytest.mark.parametrize(
+    "wrong", [{"shift": -1}, {"rotate": -1}, {"scale": 1}, {"probability": 2}, {"flip": (-1,)}, {"flip": (1, 1)}]
+)
 def test_wrong_plans(wrong):
     with pytest.raises(MedsynthError, match=r"data\.augmentation"):
         Augmentation(**wrong)

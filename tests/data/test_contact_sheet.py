@@ -95,6 +95,15 @@ def test_labels_are_outlined_in_their_colours(tmp_path: Path) -> None:
     assert COLOURS[1] not in found
 
 
+@pytest.mark.parametrize("value", [256, 257, 65535])
+def test_large_label_values_are_outlined_too(tmp_path: Path, value: int) -> None:
+    label = np.zeros((24, 24), dtype=np.uint16)
+    label[4:12, 4:12] = value
+    contact_sheet(tmp_path / "a.png", [np.zeros((24, 24))], labels=[label], window=(0, 1))
+    found = {tuple(int(v) for v in pixel) for pixel in np.asarray(Image.open(tmp_path / "a.png")).reshape(-1, 3)}
+    assert found & set(COLOURS) == {COLOURS[(value - 1) % len(COLOURS)]}
+
+
 @pytest.mark.parametrize(("count", "shape"), [(1, (8, 9, 10)), (64, (12, 12, 12)), (70, (16, 16)), (40, (4, 4, 200))])
 def test_any_number_of_volumes_stays_within_the_largest_page(tmp_path: Path, count: int, shape) -> None:
     volumes = [np.full(shape, float(i)) for i in range(count)]

@@ -144,6 +144,13 @@ def test_the_cache_is_used_and_a_damaged_entry_made_again(cases, records, tmp_pa
     assert len(calls) == 4
 
 
+def test_prepared_scans_are_their_owners_in_a_folder_that_others_may_read(cases, records, tmp_path):
+    (tmp_path / "cache").mkdir(mode=0o755)
+    PreparedCases(cases, records[:1], PLAN, tmp_path / "cache")[0]
+    (entry,) = (tmp_path / "cache").iterdir()
+    assert entry.stat().st_mode & 0o777 == 0o600
+
+
 def test_whatever_changes_the_result_changes_the_entry(cases, records, tmp_path, monkeypatch):
     calls = counting(monkeypatch)
     two = {"image": WINDOW, "other": WINDOW}

@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -11,9 +12,11 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, JPEGLosslessSV1, generate_uid
 from scipy.spatial.transform import Rotation
 
+from medsynth.data import dicom
 from medsynth.data.dicom import quiet, read_dicom
 from medsynth.errors import GeometryError, UnreadableError
 from medsynth.geometry import Geometry, dicom_planes
@@ -307,6 +310,20 @@ def test_real_series_that_are_no_volume_are_refused(test_data, series, message):
         read_dicom(paths)
 
 
+def test_without_a_decoder_the_way_out_is_this_projects_own(tmp_path, monkeypatch):
+    def lossless(dataset, _):
+        dataset.file_meta.TransferSyntaxUID = JPEGLosslessSV1
+        dataset.PixelData = encapsulate([dataset.PixelData])
+        dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+
+    paths = write_series(tmp_path / "s", oblique(0), np.zeros((6, 5, 4), np.int16), lossless)
+    monkeypatch.setattr(dicom, "get_decoder", lambda _: SimpleNamespace(is_available=False))
+    with pytest.raises(
+        UnreadableError, match=r"no decoder for JPEG Lossless.*; pip install '\.\[codecs\]' in the folder"
+    ):
+        read_dicom(paths)
+
+
 @pytest.mark.data
 def test_a_missing_decoder_is_named_with_its_extra(test_data):
     script = (
@@ -319,4 +336,4 @@ def test_a_missing_decoder_is_named_with_its_extra(test_data):
     folder = test_data / TREE / "generic/compressed_jpeg/001"
     done = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False)
     assert "no decoder for JPEG Lossless" in done.stderr
-    assert "pip install 'medsynth[codecs]'" in done.stderr
+    assert "pip install '.[codecs]' in the folder of medsynth's source" in done.stderr

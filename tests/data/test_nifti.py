@@ -108,6 +108,10 @@ def test_a_header_without_place_or_with_another_unit_is_refused(tmp_path):
     nib.save(image, tmp_path / "small.nii")
     with pytest.raises(GeometryError, match="micron"):
         read_nifti(tmp_path / "small.nii")
+    image.header["xyzt_units"] = 7  # of the three bits for lengths, NIfTI names 0 to 3
+    nib.save(image, tmp_path / "odd.nii")
+    with pytest.raises(GeometryError, match="units that NIfTI does not know"):
+        read_nifti(tmp_path / "odd.nii")
 
 
 def test_nifti_2_is_read(tmp_path):

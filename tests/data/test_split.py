@@ -120,3 +120,8 @@ def test_as_few_as_can_be():
 def test_fractions_that_leave_none(validation, test):
     with pytest.raises(MedsynthError, match="fractions"):
         SplitPlan(validation=validation, test=test)
+
+
+def test_a_seed_below_0():
+    with pytest.raises(MedsynthError, match=r"data\.split\.seed is 0 or more"):
+        SplitPlan(seed=-1)

@@ -96,6 +96,20 @@ def test_order_content_and_report_do_not_depend_on_workers_or_key(tmp_path):
     assert not {r.id for r in one} & {r.id for r in other}
 
 
+@pytest.mark.parametrize("subject", ["sub-01", "sub-A7", "sub-patient3"])
+def test_a_subject_is_one_patient_as_bids_and_by_its_file_name(tmp_path, subject):
+    geometry = Geometry.centred((4, 4, 4), (1, 1, 1))
+    for path in (f"bids/{subject}/anat/{subject}_T1w.nii.gz", f"flat/{subject}_T1w.nii.gz"):
+        write_nifti(tmp_path / path, np.arange(64, dtype=np.int16).reshape(4, 4, 4), geometry)
+    found = []
+    for name, source in (("bids", "bids"), ("flat", "pattern")):
+        run(tmp_path / name, tmp_path / f"{name} out", key=tmp_path / "key")
+        (record,) = cases(tmp_path / f"{name} out")
+        assert record.patient_source == source
+        found.append(record.patient)
+    assert found[0] == found[1]
+
+
 def test_called_again_it_repeats_nothing_but_what_changed(tmp_path):
     image_folder(tmp_path / "s")
     run(tmp_path / "s", tmp_path / "out")
@@ -182,7 +196,7 @@ def pictures(folder: Path, names: list[str], seeds: list[int]) -> Path:
 def test_one_picture_under_two_presumed_patients_makes_them_one(tmp_path):
     names = ["A/IM-1-1.png", "A/IM-1-2.png", "A/IM-2-1.png", "A/IM-3-1.png", "B/person4_1.png", "B/person4_2.png"]
     pictures(tmp_path / "s", names, [1, 2, 2, 3, 4, 3])
-    report = run(tmp_path / "s", tmp_path / "out")
+    report = run(tmp_path / "s", tmp_path / "out", layout="pictures")
     assert (report.cases, report.refused, report.repeated, report.joined, report.patients) == (6, 0, 2, 2, 2)
     patient = {sources(report)[record.id]: record.patient for record in cases(tmp_path / "out")}
     assert len({patient[name] for name in names[:3]}) == 1
@@ -193,7 +207,7 @@ def test_one_picture_under_two_presumed_patients_makes_them_one(tmp_path):
 
 def test_one_picture_under_two_certain_patients_is_refused_once(tmp_path):
     pictures(tmp_path / "s", ["B/person4_1.png", "B/person5_1.png", "B/person5_2.png"], [1, 1, 2])
-    report = run(tmp_path / "s", tmp_path / "out")
+    report = run(tmp_path / "s", tmp_path / "out", layout="pictures")
     assert (report.cases, report.refused) == (2, 1)
     assert "the same image as another case" in refusals(tmp_path / "out")[0]["reason"]
     assert len(list((tmp_path / "out" / "volumes").iterdir())) == 2

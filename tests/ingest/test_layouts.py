@@ -50,6 +50,44 @@ def test_a_flat_folder_with_label_suffixes(tmp_path):
     assert cases == {"a": both, "b": both, "c_mask": {"image": ("image", None)}}
 
 
+@pytest.mark.parametrize(("first", "second"), [("labels", "masks"), ("images", "image"), ("images", "Images")])
+def test_two_folders_for_one_channel_are_refused(tmp_path, first, second):
+    for folder in {"images", first, second}:
+        nifti(tmp_path / folder / "a.nii.gz")
+    with pytest.raises(MedsynthError, match=r"2 folders for one channel .*move all but one") as refused:
+        find_cases(tmp_path)
+    assert first in str(refused.value)
+    assert second in str(refused.value)
+
+
+@pytest.mark.parametrize("others", [("John Doe", "john_doe"), ("Öä",)])
+def test_names_of_unknown_folders_are_not_said(tmp_path, others):
+    for folder in ("images", *others):
+        nifti(tmp_path / folder / "a.nii.gz")
+    with pytest.raises(MedsynthError, match="2 folders for one channel; move") as refused:
+        find_cases(tmp_path)
+    assert not [other for other in others if other in str(refused.value)]
+
+
+@pytest.mark.parametrize(
+    ("names", "doubled"),
+    [
+        (["a.nii", "a.nii.gz", "b.nii"], {"a"}),
+        (["a.nii", "a_seg.nii", "a_label.nii", "b.nii", "b_seg.nii"], {"a"}),
+        (["images/a.nii", "images/a.nii.gz", "images/b.nii.gz", "labels/b.nii"], {"a"}),
+        (["images/a.nii", "labels/a.nii.gz", "labels/a.nii", "images/b.nii"], {"a"}),
+        (["sub-1/anat/sub-1_T1w.nii", "sub-1/anat/sub-1_T1w.nii.gz", "sub-2/anat/sub-2_T1w.nii"], {"sub-1/anat/sub-1"}),
+        (["sub-1/anat/sub-1_T1w.nii", "sub-1/anat/sub-1_t1w.nii", "sub-2/anat/sub-2_T1w.nii"], {"sub-1/anat/sub-1"}),
+    ],
+)
+def test_the_second_of_two_files_for_one_channel_is_not_left_out_without_a_word(tmp_path, names, doubled):
+    for name in names:
+        nifti(tmp_path / name)
+    cases = find_cases(tmp_path).cases
+    assert len(cases) == 2
+    assert {case.source for case in cases if case.refusal and "two files for one channel" in case.refusal} == doubled
+
+
 def test_folders_that_may_be_channels_or_patients_are_refused(tmp_path):
     for patient in ("one", "two"):
         nifti(tmp_path / patient / "t1.nii.gz")
@@ -124,6 +162,15 @@ def test_nnunet_joins_numbered_images_and_their_label(tmp_path):
     assert "_0001" in part.refusal
 
 
+@pytest.mark.parametrize("double", ["imagesTr/x_1_0000.nii", "labelsTr/x_1.nii"])
+def test_an_nnunet_case_with_two_files_for_one_channel(tmp_path, double):
+    nnunet(tmp_path, ["CT"])
+    nifti(tmp_path / double)
+    first, second = find_cases(tmp_path).cases
+    assert first.refusal is None
+    assert "two files for one channel" in second.refusal
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -196,7 +243,7 @@ def test_bids_groups_by_grid_and_reads_participants(tmp_path):
     found = find_cases(tmp_path)
     assert found.layout == "bids"
     assert [set(channels(case)) for case in found.cases] == [{"flair", "t1w", "label"}, {"t2w"}] * 2
-    assert [case.patient for case in found.cases] == ["01", "01", "02", "02"]
+    assert [case.patient for case in found.cases] == ["sub:01", "sub:01", "sub:02", "sub:02"]
     assert {case.patient_source for case in found.cases} == {"bids"}
     assert found.cases[0].attributes == {"age": 31, "sex": "F", "session": "a"}
     assert found.cases[2].attributes["age"] is None
@@ -215,17 +262,42 @@ def test_pictures_take_their_folder_as_class_and_not_the_sources_split(tmp_path)
     }
     for name in names:
         picture(tmp_path / name)
-    found = find_cases(tmp_path)
+    found = find_cases(tmp_path, layout="pictures")
     assert found.layout == "pictures"
     assert {c.source: (c.attributes["class"], c.patient, c.patient_source) for c in found.cases} == names
     assert {case.split for case in found.cases} == {None}
 
 
-def test_many_picture_folders_look_like_patients(tmp_path):
-    for number in range(65):
-        picture(tmp_path / f"somebody {number}" / "a.png")
-    with pytest.raises(MedsynthError, match="look like patients"):
+@pytest.mark.parametrize(
+    ("folders", "pictures", "vouching_helps"),
+    [(2, 4, True), (13, 6, True), (30, 1, True), (64, 1, True), (65, 6, False)],
+)
+def test_picture_folders_that_may_be_patients_are_not_taken_for_classes(tmp_path, folders, pictures, vouching_helps):
+    for number in range(folders):
+        for k in range(pictures):
+            picture(tmp_path / "train" / f"John Doe {number}" / f"{k}.png")
+    with pytest.raises(
+        MedsynthError, match=f"{folders * pictures} pictures in {folders} folders.*a CSV with"
+    ) as refused:
         find_cases(tmp_path)
+    assert "Doe" not in str(refused.value)
+    assert ("layout=pictures" in str(refused.value)) == vouching_helps
+    if vouching_helps:
+        found = find_cases(tmp_path, layout="pictures")
+        assert len({case.attributes["class"] for case in found.cases}) == folders
+    else:
+        with pytest.raises(MedsynthError, match="may be patients"):
+            find_cases(tmp_path, layout="pictures")
+
+
+@pytest.mark.parametrize(("folders", "pictures"), [(0, 3), (1, 5), (2, 5), (12, 5)])
+def test_few_folders_of_many_pictures_are_classes(tmp_path, folders, pictures):
+    for number in range(folders):
+        for k in range(pictures):
+            picture(tmp_path / f"class {number}" / f"{k}.png")
+    picture(tmp_path / "lone.png")
+    found = find_cases(tmp_path)
+    assert len({case.attributes.get("class") for case in found.cases}) == folders + 1
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -303,7 +375,7 @@ def hidden(folder):
         (empty, {}, "is empty"),
         (hidden, {}, "is empty"),
         (texts, {}, "holds 3 files, none of them DICOM, NIfTI, PNG or JPEG"),
-        (mixed, {}, "1 NIfTI files, 1 PNG or JPEG files: set layout=nifti or layout=pictures"),
+        (mixed, {}, "1 NIfTI files, 1 PNG or JPEG files: set layout=nifti or layout=pictures .*names down"),
         (mixed, {"layout": "dicom"}, "nothing that layout=dicom reads"),
         (mixed, {"layout": "bids"}, "nothing that layout=bids reads"),
         (mixed, {"layout": "csv"}, "the CSV file itself"),

@@ -3,8 +3,10 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from medsynth.errors import MedsynthError, UsageError
+from medsynth.ingest import convert
 from tests.ingest.sources import all_text, cut, image_folder, refusals, run, sources
 
 
@@ -65,6 +67,48 @@ def test_a_bad_case_is_refused_with_its_reason_and_the_others_go_on(tmp_path, fo
     assert reason in refused["reason"]
     assert refused["way_out"]
     assert sources(report)[refused["case"]] == "John_Doe_1"
+
+
+@pytest.mark.parametrize("reader", ["read_nifti", "read_picture"])
+def test_whatever_a_reader_trips_over_the_other_cases_go_on(tmp_path, monkeypatch, reader):
+    rng = np.random.default_rng(0)
+    for k in range(12):
+        path = tmp_path / "s" / "A" / f"John_Doe_{k}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (4, 4), dtype=np.uint8)).save(path)
+    source = tmp_path / "s" if reader == "read_picture" else image_folder(tmp_path / "n", 12)
+    read = getattr(convert, reader)
+
+    def trip(path, **options):
+        if path.name.startswith("John_Doe_1."):
+            raise KeyError("John Doe")
+        return read(path, **options)
+
+    monkeypatch.setattr(convert, reader, trip)
+    report = run(source, tmp_path / "out")
+    assert (report.cases, report.refused) == (11, 1)
+    assert "does not understand" in refusals(tmp_path / "out")[0]["reason"]
+    assert "Doe" not in all_text(tmp_path / "out")
+
+
+def test_a_refused_case_is_tried_again_though_its_file_is_the_same(tmp_path, monkeypatch):
+    image_folder(tmp_path / "s", 3)
+    read = convert.read_nifti
+
+    def no_memory(path):
+        if "John_Doe_1" in path.name:
+            raise MemoryError
+        return read(path)
+
+    monkeypatch.setattr(convert, "read_nifti", no_memory)
+    assert run(tmp_path / "s", tmp_path / "out").refused == 1
+    report = run(tmp_path / "s", tmp_path / "out")
+    assert (report.cases, report.refused, report.resumed) == (2, 1, 2)
+    monkeypatch.undo()
+    report = run(tmp_path / "s", tmp_path / "out")
+    assert (report.cases, report.refused, report.resumed) == (3, 0, 2)
+    assert not (tmp_path / "out" / "refused.jsonl").exists()
+    assert run(tmp_path / "s", tmp_path / "out").resumed == 3
 
 
 def test_nothing_accepted_is_an_error_and_leaves_no_cases(tmp_path):

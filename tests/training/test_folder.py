@@ -83,7 +83,7 @@ def test_another_training_is_refused(cases, finished, tmp_path, change, begun):
 
 @pytest.mark.parametrize("wrong", [{"workers": -1}, {"threads": 0}, {"threads": -1}])
 def test_numbers_of_processes_and_threads(cases, tmp_path, wrong):
-    with pytest.raises(MedsynthError, match="workers is 0 or more, threads 1 or more, or null"):
+    with pytest.raises(MedsynthError, match="seed and workers are 0 or more, threads 1 or more, or null"):
         run(cases, tmp_path / "out", **wrong)
 
 
