@@ -153,7 +153,7 @@ def test_scans_that_cannot_be_used(
         (["data.split.validation=0.7", "data.split.test=0.4"], "leave some for training"),
         (["data.images=[{name:image,kind:window,low:5000,high:6000}]", "data.label=null"], "one value everywhere"),
         (["data.images=[{name:image,kind:window,low:5,high:5}]"], "low must be below high"),
-        (["seed=-1"], "error: seed is 0 or more"),
+        (["seed=-1"], "error: seed and workers are 0 or more"),
         (["data.split.seed=-1"], "data.split.seed is 0 or more"),
         (["data.augmentation.flip=[-1]"], "data.augmentation.flip names axes from 0 on, each once"),
         (["data.augmentation.flip=[5]"], "data.augmentation.flip: a sample has the axes 0 to 2"),
