@@ -12,12 +12,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from medsynth.diffusion.denoiser import Condition
 from medsynth.diffusion.loss import denoising_loss
-from medsynth.diffusion.preconditioning import Condition
 from medsynth.geometry import Geometry
 from medsynth.models.conditioner import ClassConditioner
 from medsynth.models.layout import ImageChannel, LabelChannel, Layout
-from medsynth.models.model import DiffusionModel, SamplingPlan
+from medsynth.models.model import DiffusionModel
+from medsynth.models.parametrisation import ParametrisationPlan
+from medsynth.models.sampling import SamplingPlan
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
 
@@ -40,7 +42,7 @@ def build(size, values, levels, classes, settings) -> DiffusionModel:
     network = partial(UNet, **settings)(
         rank=len(size), channels=haar.latent_channels(layout.channels, layout.rank), vector=conditioner.width
     )
-    return DiffusionModel(layout, haar, network, conditioner, modes=32)
+    return DiffusionModel(layout, haar, network, conditioner, parametrisation=ParametrisationPlan(modes=32))
 
 
 def training_step(model, latent, sigma, vector, precision) -> None:

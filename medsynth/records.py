@@ -254,6 +254,11 @@ def _plain(record: Record) -> dict[str, Any]:
     }
 
 
+def least_cleared(identities: Iterable[str]) -> str:
+    """The worst of several clearances: what is made of all of them has no better one."""
+    return max(identities, key=IDENTITY.index)
+
+
 def _read(kind: type[R], content: Mapping[str, Any]) -> R:
     known = {entry.name for entry in dataclasses.fields(kind)} | {"sha256"}
     unknown = set(content) - known

@@ -13,8 +13,9 @@ from medsynth.cli.call import bind
 from medsynth.cli.help import entries, groups, heading, option_entries, read_config, verb_help
 from medsynth.cli.verbs import VERBS
 from medsynth.errors import MedsynthError
-from medsynth.models.model import STEPS, SamplingPlan
-from medsynth.training.module import Objective
+from medsynth.models.parametrisation import ParametrisationPlan
+from medsynth.models.sampling import SAMPLERS, SamplingPlan
+from medsynth.training.objective import Objective
 
 CONF = Path(__file__).parent.parent / "conf"
 FILES = sorted(str(path.relative_to(CONF)).removesuffix(".yaml") for path in CONF.rglob("*.yaml"))
@@ -97,8 +98,11 @@ def test_help_names_every_key_and_option(verb: str) -> None:
 
 def test_functions_have_the_defaults_of_the_configuration() -> None:
     """A notebook that names no setting gets what the command gets."""
-    files = {name: yaml.safe_load(read_config(f"sampler/{name}")) for name in STEPS}
-    assert {name: values["steps"] for name, values in files.items()} == STEPS
-    plan = SamplingPlan()
-    assert files[plan.name] == asdict(plan)
+    for name in SAMPLERS:
+        plan = SamplingPlan.usual(name)
+        assert yaml.safe_load(read_config(f"sampler/{name}")) == {
+            **asdict(plan),
+            "options": {**SamplingPlan.defaults(name), **plan.options},
+        }
     assert yaml.safe_load(read_config("objective/edm")) == asdict(Objective())
+    assert ParametrisationPlan(**yaml.safe_load(read_config("parametrisation/edm"))) == ParametrisationPlan()

@@ -72,7 +72,7 @@ VERBS: Mapping[str, Verb] = {
             name="generate",
             summary="make synthetic scans with a trained run",
             function="medsynth.generation.run:generate",
-            inputs={"run": inputs.run_content},
+            inputs={"run": inputs.run_content, "guide": inputs.run_content},
             runtime=frozenset({"batch_size", "device", "progress"}),
         ),
         Verb(

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from medsynth.diffusion.denoiser import to_rank
 from medsynth.diffusion.noise import generator_for
-from medsynth.diffusion.preconditioning import to_rank
 from medsynth.errors import MedsynthError
 
 OWNERS_PER_MODE = 16
@@ -71,7 +71,7 @@ class GaussianPrior(nn.Module):
         if self.rough * modes * math.prod(coarse) > 32 * _LARGEST:
             raise MedsynthError(
                 f"modes={modes}: too many for sides that do not halve; give data.resampling.size sides that halve more "
-                "often, or set modes=0"
+                "often, or set parametrisation.modes=0"
             )
         self.register_buffer("mean_map", torch.zeros(self.rough, *coarse))
         self.register_buffer("modes", torch.zeros(modes, self.rough, *coarse))

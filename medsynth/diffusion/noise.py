@@ -1,7 +1,6 @@
 """Noise and noise levels that are a function of (seed, place), whatever the batch."""
 
 import hashlib
-import math
 from collections.abc import Sequence
 
 import torch
@@ -21,11 +20,6 @@ def seeded_noise(seed: int, indices: Sequence[int], shape: Sequence[int], purpos
     for any device: it is drawn on the CPU.
     """
     return torch.stack([torch.randn(*shape, generator=generator_for(purpose, seed, index)) for index in indices])
-
-
-def log_normal_sigma(uniform: Tensor, mean: float, std: float) -> Tensor:
-    """Ln sigma ~ N(mean, std^2) (Karras et al. 2022, Table 1) from uniform numbers (B,) in (0, 1)."""
-    return (mean + std * math.sqrt(2) * torch.erfinv((2 * uniform - 1).clamp(-1 + 1e-6, 1 - 1e-6))).exp()
 
 
 def stratified_uniform(seed: int, step: int, indices: Sequence[int], batch: int) -> Tensor:

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,18 @@ from medsynth.errors import MedsynthError
 from medsynth.files import inside, sha256_file, write_json
 from medsynth.geometry import Geometry
 from medsynth.models.layout import Decoded
-from medsynth.models.model import SamplingPlan
+from medsynth.models.model import DiffusionModel
 from medsynth.models.run import Run, load_run
-from medsynth.records import SAMPLES_FILE, Attribute, Channel, SampleRecord, read_records, write_records
+from medsynth.models.sampling import SamplingPlan
+from medsynth.records import (
+    SAMPLES_FILE,
+    Attribute,
+    Channel,
+    SampleRecord,
+    least_cleared,
+    read_records,
+    write_records,
+)
 
 SYNTHETIC = "synthetic, medsynth: no patient's scan"
 """Stands in the header of every volume."""
@@ -53,6 +62,7 @@ def generate(
     count: int,
     seed: int = 0,
     sampler: SamplingPlan | None = None,
+    guide: Path | None = None,
     condition: Mapping[str, Attribute] | None = None,
     weights: str = "best",
     batch_size: int = 8,
@@ -70,6 +80,7 @@ def generate(
         count: how many.
         seed: with a sample's index it fixes the sample's noise.
         sampler: how noise becomes a sample.
+        guide: a worse run of the same samples, earlier or smaller: autoguidance by sampler.guidance.
         condition: attributes for all samples.
         weights: "best", "last" or "untrained" (a control).
         batch_size: how many at a time; does not change the samples.
@@ -82,35 +93,29 @@ def generate(
     started = time.monotonic()
     if count < 1 or batch_size < 1:
         raise MedsynthError("count and batch_size are at least 1")
-    plan = sampler or SamplingPlan()
     place = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device
     loaded = load_run(run, weights=weights, device=place)
+    worse = None if guide is None else load_run(guide, weights=weights, device=place)
     conditioner, given = loaded.model.conditioner, dict(condition or {})
     conditioner.check(given)
     wanted = [conditioner.in_turn(index, given) for index in range(count)]
     preparation = Preparation.read(run)
+    job = _Job(out, loaded, worse, preparation, sampler or SamplingPlan(), seed, weights)
+    job.check(wanted[:1])
     out.mkdir(parents=True, exist_ok=True)
     finished = _finished(out, count)
-    asked = {index: (seed, _sampler_record(plan, weights), wanted[index], loaded.checkpoint) for index in finished}
+    asked = {index: (seed, job.sampler, wanted[index], loaded.checkpoint) for index in finished}
     if any((r.seed, r.sampler, r.condition, r.checkpoint) != asked[index] for index, r in finished.items()):
         raise MedsynthError(f"{out} holds samples of another run or plan; choose another out")
     preparation.write(out)
-    layout = loaded.model.layout
-    # A slice of a volume lies somewhere in the patient, which a plane cannot say.
-    grid = layout.grid if preparation.resampling.slices is None else layout.grid.as_volume
     todo = [index for index in range(count) if index not in finished]
     with progress_bar(progress) as bar:
-        done = (count - len(todo)) * plan.steps
-        task = bar.add_task("generating", total=count * plan.steps, completed=done, note="")
+        steps = job.plan.steps
+        task = bar.add_task("generating", total=count * steps, completed=(count - len(todo)) * steps, note="")
         for start in range(0, len(todo), batch_size):
             indices = todo[start : start + batch_size]
-            conditions = [wanted[index] for index in indices]
-            latents = loaded.model.sample_latents(
-                indices, conditions, seed=seed, plan=plan, on_step=_advance(bar, task, len(indices))
-            )
-            for index, x in zip(indices, loaded.model.decode(latents), strict=True):
-                decoded = layout.decode(x)
-                finished[index] = _write(out, index, decoded, loaded, seed, plan, wanted[index], weights, grid)
+            made = job.make(indices, [wanted[index] for index in indices], _advance(bar, task, len(indices)))
+            finished.update(zip(indices, made, strict=True))
     records = [finished[index] for index in range(count)]
     write_records(out / SAMPLES_FILE, records)
     _sheet(out, records, loaded)
@@ -118,50 +123,90 @@ def generate(
     return GenerateReport(count, len(todo), time.monotonic() - started, out / SHEET_FILE)
 
 
-def _write(
-    out: Path,
-    index: int,
-    decoded: Decoded,
-    run: Run,
-    seed: int,
-    plan: SamplingPlan,
-    condition: Mapping[str, Attribute],
-    weights: str,
-    grid: Geometry,
-) -> SampleRecord:
-    """Write one sample's volumes, then the part that says they are whole."""
-    layout = run.model.layout
-    channels = {}
-    for image in layout.images:
-        path = f"volumes/{index:06d}_{image.name}.nii.gz"
-        write_nifti(out / path, decoded.images[image.name].reshape(grid.shape), grid, SYNTHETIC)
-        channels[image.name] = Channel(
-            path=path, kind="image", units=image.units, modality=image.modality, sha256=sha256_file(out / path)
+@dataclass(frozen=True)
+class _Job:
+    """What all samples of a folder have in common."""
+
+    out: Path
+    run: Run
+    guide: Run | None
+    preparation: Preparation
+    plan: SamplingPlan
+    seed: int
+    weights: str
+
+    @property
+    def sampler(self) -> dict[str, Attribute]:
+        """Of the samples' records."""
+        guide = {} if self.guide is None else {"guide": self.guide.checkpoint}
+        return {**self.plan.to_record(), "weights": self.weights, **guide}
+
+    @property
+    def worse(self) -> DiffusionModel | None:
+        """The guide's model."""
+        return None if self.guide is None else self.guide.model
+
+    @property
+    def grid(self) -> Geometry:
+        """Where the files lie: a slice of a volume somewhere in the patient, which a plane cannot say."""
+        grid = self.run.model.layout.grid
+        return grid if self.preparation.resampling.slices is None else grid.as_volume
+
+    def check(self, conditions: Sequence[Mapping[str, Attribute]]) -> None:
+        """Refuse a plan or a guide that the model has no use for, before anything is written."""
+        model = self.run.model
+        model.denoiser(conditions, self.plan, self.worse)
+        self.plan.levels(model.parametrisation.schedule)
+
+    def make(
+        self, indices: Sequence[int], conditions: Sequence[Mapping[str, Attribute]], on_step: Callable[[int], None]
+    ) -> list[SampleRecord]:
+        """Make and write a batch of samples."""
+        model = self.run.model
+        latents = model.sample_latents(
+            indices,
+            conditions,
+            seed=self.seed,
+            plan=self.plan,
+            worse=self.worse,
+            on_step=on_step,
         )
-    if layout.label is not None and decoded.label is not None:
-        path = f"volumes/{index:06d}_{layout.label.name}.nii.gz"
-        write_nifti(out / path, decoded.label.reshape(grid.shape), grid, SYNTHETIC)
-        channels[layout.label.name] = Channel(path=path, kind="label", units="label", sha256=sha256_file(out / path))
-    record = SampleRecord(
-        id=f"s{index:06d}",
-        index=index,
-        seed=seed,
-        condition=condition,
-        sampler=_sampler_record(plan, weights),
-        channels=channels,
-        geometry=grid,
-        checkpoint=run.checkpoint,
-        identity=run.info.identity,
-        labels=layout.label.values if layout.label else {},
-        overrides=run.info.overrides,
-        licences=run.info.licences,
-    )
-    write_json(out / _PARTS / f"{index:06d}.json", record.to_json())
-    return record
+        decoded = [model.layout.decode(x) for x in model.decode(latents)]
+        return [self._write(*each) for each in zip(indices, conditions, decoded, strict=True)]
 
-
-def _sampler_record(plan: SamplingPlan, weights: str) -> dict[str, Attribute]:
-    return {**plan.to_record(), "weights": weights}
+    def _write(self, index: int, condition: Mapping[str, Attribute], decoded: Decoded) -> SampleRecord:
+        """Write one sample's volumes, then the part that says they are whole."""
+        layout, out, grid = self.run.model.layout, self.out, self.grid
+        channels = {}
+        for image in layout.images:
+            path = f"volumes/{index:06d}_{image.name}.nii.gz"
+            write_nifti(out / path, decoded.images[image.name].reshape(grid.shape), grid, SYNTHETIC)
+            channels[image.name] = Channel(
+                path=path, kind="image", units=image.units, modality=image.modality, sha256=sha256_file(out / path)
+            )
+        if layout.label is not None and decoded.label is not None:
+            path = f"volumes/{index:06d}_{layout.label.name}.nii.gz"
+            write_nifti(out / path, decoded.label.reshape(grid.shape), grid, SYNTHETIC)
+            sha256 = sha256_file(out / path)
+            channels[layout.label.name] = Channel(path=path, kind="label", units="label", sha256=sha256)
+        # A guide has seen patients too.
+        origins = [run.info for run in (self.run, self.guide) if run is not None]
+        record = SampleRecord(
+            id=f"s{index:06d}",
+            index=index,
+            seed=self.seed,
+            condition=condition,
+            sampler=self.sampler,
+            channels=channels,
+            geometry=grid,
+            checkpoint=self.run.checkpoint,
+            identity=least_cleared(info.identity for info in origins),
+            labels=layout.label.values if layout.label else {},
+            overrides=tuple(sorted({name for info in origins for name in info.overrides})),
+            licences=tuple(sorted({name for info in origins for name in info.licences})),
+        )
+        write_json(out / _PARTS / f"{index:06d}.json", record.to_json())
+        return record
 
 
 def _finished(out: Path, count: int) -> dict[int, SampleRecord]:

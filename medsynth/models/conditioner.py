@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from medsynth.diffusion.preconditioning import Condition
+from medsynth.diffusion.denoiser import Condition
 from medsynth.errors import MedsynthError
 from medsynth.nets.recorded import Recorded
 from medsynth.records import Attribute

@@ -1,60 +1,24 @@
 """A model of scans: autoencoder, conditioner, denoiser and the layout of its channels."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 
+from medsynth.diffusion.denoiser import Condition, Denoiser, to_rank
 from medsynth.diffusion.gaussian import GaussianPrior
-from medsynth.diffusion.grids import karras_grid
-from medsynth.diffusion.guidance import classifier_free
+from medsynth.diffusion.guidance import autoguided, classifier_free
 from medsynth.diffusion.noise import seeded_noise
-from medsynth.diffusion.preconditioning import Condition, preconditioned, to_rank
-from medsynth.diffusion.samplers import Sampler, dpmpp_2m, heun
+from medsynth.diffusion.parametrisations import Edm, Epsilon, Flow, Parametrisation, Velocity, denoised
 from medsynth.errors import MedsynthError
 from medsynth.models.conditioner import ClassConditioner, batch_condition
 from medsynth.models.layout import Decoded, Layout
+from medsynth.models.parametrisation import ParametrisationPlan
+from medsynth.models.sampling import SAMPLERS, SamplingPlan
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
 from medsynth.records import Attribute
-
-SAMPLERS: dict[str, Sampler] = {"dpmpp_2m": dpmpp_2m, "dpmpp_2m_sde": dpmpp_2m, "heun": heun}
-STEPS = {"dpmpp_2m": 20, "dpmpp_2m_sde": 40, "heun": 18}
-"""Of each sampler where none are asked for."""
-STOCHASTIC = ("dpmpp_2m_sde",)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplingPlan:
-    """How noise becomes a sample; goes into every sample's record.
-
-    Args:
-        name: "dpmpp_2m" or "dpmpp_2m_sde" (1 evaluation a step), "heun" (2).
-        steps: steps of the Karras grid.
-        sigma_min, sigma_max, rho: of the grid.
-        guidance: scale of classifier-free guidance, 1 for none.
-        calm: sigma at and below which a stochastic sampler adds no noise (S_tmin of Karras et al.
-            2022): what the network leaves of it there would stay in the sample.
-    """
-
-    name: str = "dpmpp_2m"
-    steps: int = 20
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
-    rho: float = 7.0
-    guidance: float = 1.0
-    calm: float = 0.4
-
-    def __post_init__(self) -> None:
-        if self.name not in SAMPLERS:
-            raise MedsynthError(f"sampler {self.name} is not known; there are {', '.join(SAMPLERS)}")
-        if self.steps < 1 or not 0 < self.sigma_min < self.sigma_max or self.rho <= 0 or self.calm < 0:
-            raise MedsynthError("sampler: steps is at least 1, 0 < sigma_min < sigma_max, rho above 0, calm 0 or more")
-
-    def to_record(self) -> dict[str, Attribute]:
-        """Plain types for the sample's record."""
-        return asdict(self)
 
 
 class DiffusionModel(nn.Module):
@@ -63,14 +27,15 @@ class DiffusionModel(nn.Module):
     Args:
         layout: channels and grid of a sample.
         autoencoder: between samples and latents.
-        network: F(seen, c_noise, condition) on latents; see `preconditioned`.
+        network: F(seen, noise, condition) on latents; see `medsynth.diffusion.parametrisations`.
         conditioner: from attributes to vectors.
         augmentation: width of the vector that tells the network how a training case was
             augmented; zeros when sampling.
-        modes: principal modes of the training latents in the Gaussian prior.
+        parametrisation: what the network says; its `modes` a number.
     """
 
     latent_mean: Tensor
+    latent_scale: Tensor
     sigma_data: Tensor
 
     def __init__(
@@ -80,7 +45,7 @@ class DiffusionModel(nn.Module):
         network: UNet,
         conditioner: ClassConditioner,
         augmentation: int = 0,
-        modes: int = 0,
+        parametrisation: ParametrisationPlan | None = None,
     ) -> None:
         super().__init__()
         self.layout = layout
@@ -89,10 +54,13 @@ class DiffusionModel(nn.Module):
         self.conditioner = conditioner
         self.augmentation = augmentation
         width = autoencoder.latent_channels(layout.channels, layout.rank)
+        self.parametrisation = parametrisation or ParametrisationPlan(modes=0)
         self.register_buffer("latent_mean", torch.zeros(width))
+        self.register_buffer("latent_scale", torch.ones(()))
         self.register_buffer("sigma_data", torch.ones(width))
         # The first channels are a wavelet's coarse bands; pixels are taken two by two instead.
         block = 2 if autoencoder.stride == 1 else 1
+        modes = self.parametrisation.modes or 0
         self.prior = GaussianPrior(width, self.latent_shape[1:], modes, layout.channels, block)
 
     @property
@@ -104,17 +72,27 @@ class DiffusionModel(nn.Module):
         return (len(self.sigma_data), *(side // stride for side in self.layout.grid.shape))
 
     def encode(self, x: Tensor) -> Tensor:
-        """Samples (B, C, *spatial) in model units -> centred latents."""
+        """Samples (B, C, *spatial) in model units -> latents, centred and scaled as the parametrisation asks."""
         z = self.autoencoder.encode(x)
-        return z - to_rank(self.latent_mean[None], z.ndim)
+        return (z - to_rank(self.latent_mean[None], z.ndim)) / self.latent_scale
 
     def decode(self, z: Tensor) -> Tensor:
-        """Centred latents -> samples (B, C, *spatial) in model units."""
-        return self.autoencoder.decode(z + to_rank(self.latent_mean[None], z.ndim))
+        """Latents -> samples (B, C, *spatial) in model units."""
+        return self.autoencoder.decode(z * self.latent_scale + to_rank(self.latent_mean[None], z.ndim))
+
+    @property
+    def form(self) -> Parametrisation:
+        """What surrounds the network."""
+        plan = self.parametrisation
+        if plan.name == "edm":
+            return Edm(self.prior, self.sigma_data)
+        if plan.schedule is None:
+            return Flow()
+        return (Epsilon if plan.name == "epsilon" else Velocity)(plan.schedule)
 
     def denoise(self, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
         """D(x; sigma, condition) on latents."""
-        return preconditioned(self.network, x, sigma, condition, self.prior, self.sigma_data)
+        return denoised(self.network, x, sigma, condition, self.form)
 
     @torch.no_grad()
     def fit_latents(self, batches: Iterator[Tensor], owners: Sequence[int]) -> None:
@@ -124,14 +102,44 @@ class DiffusionModel(nn.Module):
             batches: of samples in model units.
             owners: of every sample a number that stands for its patient.
         """
+        plan = self.parametrisation
         moments = self.prior.fit((self.autoencoder.encode(x) for x in batches), owners)
         if not moments.std.max() > 0:
             raise MedsynthError(
                 "the training cases are one value everywhere inside the intensity range; set data.images to theirs"
             )
-        self.latent_mean.copy_(moments.mean)
+        if plan.standardise:
+            self.latent_mean.copy_(moments.mean)
+        if plan.standardise and plan.name != "edm":
+            self.latent_scale.copy_(moments.std.square().mean().sqrt())
         # A band that never varies (a label absent from training, say) keeps a scale above 0.
-        self.sigma_data.copy_(moments.std.clamp(min=1e-3 * moments.std.max()))
+        self.sigma_data.copy_(moments.std.clamp(min=1e-3 * moments.std.max()) / self.latent_scale)
+
+    def _start(self, noise: Tensor, sigma: float) -> Tensor:
+        """Where sampling begins: white noise turned into y + sigma n of the data's Gaussian."""
+        if self.parametrisation.name == "edm":
+            return self.prior.start(noise, sigma)
+        return noise * math.sqrt(1 + sigma**2)
+
+    def _clipped(self, denoise: Denoiser) -> Denoiser:
+        """Every estimate brought back to the range of samples, [-1, 1]."""
+
+        def clipped(x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
+            return self.encode(self.decode(denoise(x, sigma, condition)).clamp(-1, 1))
+
+        return clipped
+
+    def _in_latents_of(self, other: "DiffusionModel", denoise: Denoiser) -> Denoiser:
+        """A denoiser of this model's latents as one of `other`'s, which are centred and scaled by other numbers."""
+        scale = other.latent_scale / self.latent_scale
+        shift = (other.latent_mean - self.latent_mean) / self.latent_scale
+        factor = float(scale)
+
+        def translated(x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
+            moved = to_rank(shift[None], x.ndim)
+            return (denoise(x * scale + moved, sigma * factor, condition) - moved) / scale
+
+        return translated
 
     @torch.no_grad()
     def sample_latents(
@@ -141,28 +149,68 @@ class DiffusionModel(nn.Module):
         *,
         seed: int,
         plan: SamplingPlan,
+        worse: "DiffusionModel | None" = None,
         on_step: Callable[[int], None] | None = None,
     ) -> Tensor:
         """Latents (B, C', *spatial) of samples `indices` of the plan with `seed`.
 
         Sample i meets the same noise, at the start and in every step, whatever else is in the batch.
+
+        Args:
+            indices: of the samples.
+            conditions: attributes of each.
+            seed: of the plan.
+            plan: the sampler and its settings.
+            worse: an earlier or smaller model of the same samples, for autoguidance by plan.guidance;
+                without it guidance is classifier-free.
+            on_step: told the steps done.
+
+        Raises:
+            MedsynthError: a grid the model does not have, or a worse model of other samples.
         """
         device = self.sigma_data.device
         noise = seeded_noise(seed, indices, self.latent_shape).to(device)
-        vectors = torch.stack([self.conditioner.vector(condition) for condition in conditions]).to(device)
-        condition = batch_condition(vectors, self.augmentation)
-        null = batch_condition(torch.zeros_like(vectors), self.augmentation)
-        denoise = classifier_free(self.denoise, null, plan.guidance) if vectors.shape[1] else self.denoise
-        grid = karras_grid(plan.steps, plan.sigma_min, plan.sigma_max, plan.rho)
+        condition = self.condition(conditions)
+        denoise = self.denoiser(conditions, plan, worse)
+        grid = plan.levels(self.parametrisation.schedule)
 
-        def fresh(step: int, sigma: float) -> Tensor | None:
-            if sigma <= plan.calm:
-                return None
+        def fresh(step: int) -> Tensor:
             return seeded_noise(seed, indices, self.latent_shape, f"sample, step {step}").to(device)
 
-        start = self.prior.start(noise, grid[0].item())
-        noisy = fresh if plan.name in STOCHASTIC else None
-        return SAMPLERS[plan.name](denoise, start, grid, condition, on_step, noisy)
+        start = self._start(noise, grid[0].item())
+        return SAMPLERS[plan.name](denoise, start, grid, condition, fresh, on_step, **plan.options)
+
+    def condition(self, attributes: Sequence[Mapping[str, Attribute]], dropped: bool = False) -> Condition:
+        """What the network is told of samples with these attributes, or the null for as many."""
+        vectors = torch.stack([self.conditioner.vector(each) for each in attributes]).to(self.sigma_data.device)
+        return batch_condition(torch.zeros_like(vectors) if dropped else vectors, self.augmentation)
+
+    def denoiser(
+        self,
+        attributes: Sequence[Mapping[str, Attribute]],
+        plan: SamplingPlan,
+        worse: "DiffusionModel | None" = None,
+    ) -> Denoiser:
+        """D for samples with these attributes, guided and clipped as the plan says.
+
+        Raises:
+            MedsynthError: a worse model of other samples.
+        """
+        guided = self._guided(attributes, plan, worse)
+        return self._clipped(guided) if plan.clip else guided
+
+    def _guided(
+        self, attributes: Sequence[Mapping[str, Attribute]], plan: SamplingPlan, worse: "DiffusionModel | None"
+    ) -> Denoiser:
+        if worse is not None:
+            if worse.latent_shape != self.latent_shape or worse.layout.to_json() != self.layout.to_json():
+                raise MedsynthError("guide: a run of other samples; give an earlier or smaller run of the same cases")
+            its = worse.condition([worse.conditioner.known(each) for each in attributes])
+            denoise = worse._in_latents_of(self, lambda x, sigma, _: worse.denoise(x, sigma, its))
+            return autoguided(self.denoise, denoise, plan.guidance, *plan.interval)
+        if not self.conditioner.width:
+            return self.denoise
+        return classifier_free(self.denoise, self.condition(attributes, dropped=True), plan.guidance, *plan.interval)
 
     def sample(
         self,
@@ -183,13 +231,13 @@ class DiffusionModel(nn.Module):
             seed, first: sample i of the list is number first + i of the plan with `seed`.
             condition: attributes for all of them, {"class": "PNEUMONIA"} for instance; classes
                 that it does not name are made in turn.
-            sampler, steps, guidance: see SamplingPlan; without steps those of `STEPS`.
+            sampler, steps, guidance: see SamplingPlan.usual.
             batch: how many at a time; does not change the result.
 
         Returns:
             For each sample its images in units and its label map; all lie on `layout.grid`.
         """
-        plan = SamplingPlan(name=sampler, steps=steps or STEPS.get(sampler, 1), guidance=guidance)
+        plan = SamplingPlan.usual(sampler, steps=steps, guidance=guidance)
         wanted = dict(condition or {})
         self.conditioner.check(wanted)
         training = self.training

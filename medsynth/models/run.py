@@ -24,11 +24,12 @@ from medsynth.files import write_json
 from medsynth.models.conditioner import ClassConditioner
 from medsynth.models.layout import Layout
 from medsynth.models.model import DiffusionModel
+from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.sealed import read_sealed, write_sealed
 
 RUN_FILE = "run.json"
 WEIGHTS = ("best", "last")
-_SCHEMA = "medsynth.run/2"
+_SCHEMA = "medsynth.run/3"
 ALLOWED_TARGETS = frozenset(
     {
         "medsynth.models.conditioner.ClassConditioner",
@@ -103,7 +104,7 @@ def save_run(folder: Path, model: DiffusionModel, info: RunInfo) -> None:
         "network": model.network.spec,
         "conditioner": model.conditioner.spec,
         "augmentation": model.augmentation,
-        "modes": len(model.prior.modes),
+        "parametrisation": model.parametrisation.to_json(),
         "info": info.to_json(),
     }
     write_json(folder / RUN_FILE, content)
@@ -152,19 +153,21 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
             raise KeyError
         parts = {
             name: content[name]
-            for name in ("layout", "autoencoder", "network", "conditioner", "augmentation", "modes", "info")
+            for name in ("layout", "autoencoder", "network", "conditioner", "augmentation", "parametrisation", "info")
         }
         if len(content) != len(parts) + 1:
             raise KeyError
         layout, info = Layout.from_json(parts["layout"]), RunInfo.from_json(parts["info"])
-        augmentation, modes = parts["augmentation"], parts["modes"]
-        if not all(isinstance(number, int) and 0 <= number < 2**16 for number in (augmentation, modes)):
+        augmentation, parametrisation = parts["augmentation"], ParametrisationPlan.from_json(parts["parametrisation"])
+        if not all(isinstance(number, int) and 0 <= number < 2**16 for number in (augmentation, parametrisation.modes)):
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):
         raise RunError(
             f"{RUN_FILE} was altered or written by another version of medsynth; copy it again, use that version, "
             "or train anew"
         ) from None
+    except MedsynthError as error:
+        raise RunError(f"{RUN_FILE}: {error}") from None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         autoencoder, conditioner, network = (
@@ -173,7 +176,7 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
     if not isinstance(conditioner, ClassConditioner) or not hasattr(autoencoder, "latent_channels"):
         raise RunError("the run's parts are not in their places: it was altered; copy it again, or train anew")
     try:
-        return DiffusionModel(layout, autoencoder, network, conditioner, augmentation, modes), info
+        return DiffusionModel(layout, autoencoder, network, conditioner, augmentation, parametrisation), info
     except (TypeError, ValueError, ArithmeticError, RuntimeError):
         raise RunError("the run's parts do not fit each other: it was altered; copy it again, or train anew") from None
 

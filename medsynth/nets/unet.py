@@ -6,18 +6,15 @@ import torch
 from monai.networks.nets import DiffusionModelUNet
 from torch import Tensor, nn
 
-from medsynth.diffusion.preconditioning import Condition
+from medsynth.diffusion.denoiser import Condition
 from medsynth.errors import MedsynthError
 from medsynth.nets.recorded import Recorded
 
-_NOISE_SCALE = 25.0  # spreads c_noise = ln(sigma) / 4 over the sinusoidal embedding's periods
-
 
 class UNet(Recorded, nn.Module):
-    """F(seen, c_noise, condition): (B, 2 C, *spatial) -> (B, C, *spatial); x is the first half of seen.
+    """F(seen, noise, condition): (B, views C, *spatial) -> (B, C, *spatial); x is the first C channels of seen.
 
-    The second half is what a Gaussian expects behind the noise. The UNet puts out two
-    values a latent entry, a and g, and F = a + g x: a learnt shrinkage, as wavelet
+    The UNet puts out two values a latent entry, a and g, and F = a + g x: a learnt shrinkage, as wavelet
     denoising does by rule (Donoho and Johnstone 1994). Without it the noise of every entry
     would have to pass through the features of the first level, which a wavelet's bands
     outnumber.
@@ -25,6 +22,7 @@ class UNet(Recorded, nn.Module):
     Args:
         rank: number of spatial axes, 2 or 3.
         channels: C of the latent.
+        views: how many times C it sees: 1, or 2 with what a Gaussian expects behind the noise.
         vector: width V of Condition.vector, 0 for none.
         spatial: channels S of Condition.spatial, 0 for none.
         features: channels of each level; each level after the first halves the grid.
@@ -41,6 +39,7 @@ class UNet(Recorded, nn.Module):
         self,
         rank: int,
         channels: int,
+        views: int = 1,
         vector: int = 0,
         spatial: int = 0,
         features: Sequence[int] = (32, 64, 128),
@@ -59,10 +58,10 @@ class UNet(Recorded, nn.Module):
         if any(width % norm_groups or width % head_channels for width in features):
             raise MedsynthError("model: norm_groups and head_channels must divide every entry of features")
         self.stride = 2 ** (levels - 1)
-        self.vector, self.spatial = vector, spatial
+        self.channels, self.vector, self.spatial = channels, vector, spatial
         self.unet = DiffusionModelUNet(
             spatial_dims=rank,
-            in_channels=2 * channels + spatial,
+            in_channels=views * channels + spatial,
             out_channels=2 * channels,
             num_res_blocks=res_blocks,
             channels=tuple(features),
@@ -78,19 +77,19 @@ class UNet(Recorded, nn.Module):
         if rank == 3:  # a tenth of a training step faster on a CPU
             self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
-    def forward(self, seen: Tensor, c_noise: Tensor, condition: Condition) -> Tensor:
-        """seen: (B, 2 C, *spatial), c_noise: (B,)."""
+    def forward(self, seen: Tensor, noise: Tensor, condition: Condition) -> Tensor:
+        """seen: (B, views C, *spatial), noise: (B,), as a sinusoidal embedding for 0 ... 1000 takes it."""
         if any(side % self.stride for side in seen.shape[2:]):
             sides = "x".join(map(str, seen.shape[2:]))
             raise MedsynthError(
                 f"a latent of {sides} does not divide by {self.stride}, the network's stride: "
                 "change data.resampling.size or give model.features fewer levels"
             )
-        x = seen[:, : seen.shape[1] // 2]
+        x = seen[:, : self.channels]
         if self.spatial:
             if condition.spatial is None:
                 raise MedsynthError("this network needs a spatial condition")
             seen = torch.cat([seen, condition.spatial.to(seen.dtype)], dim=1)
-        output: Tensor = self.unet(seen, c_noise.float() * _NOISE_SCALE, class_labels=condition.vector)
+        output: Tensor = self.unet(seen, noise.float(), class_labels=condition.vector)
         shift, gain = output.chunk(2, dim=1)
         return shift + gain * x

@@ -1,6 +1,7 @@
 """Cases and settings become a model whose latents are measured."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from medsynth.diffusion.noise import generator_for
 from medsynth.errors import MedsynthError
 from medsynth.models.conditioner import ClassConditioner
 from medsynth.models.model import DiffusionModel
+from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
 from medsynth.training.plan import DataPlan
@@ -46,8 +48,8 @@ def build_model(
     data: DataPlan,
     autoencoder: Identity | Haar,
     network: Callable[..., UNet],
+    parametrisation: ParametrisationPlan,
     seed: int,
-    modes: int | None = None,
 ) -> DiffusionModel:
     """A model that fits the cases, its first weights a function of the seed.
 
@@ -77,8 +79,10 @@ def build_model(
             rank=layout.rank,
             channels=autoencoder.latent_channels(layout.channels, layout.rank),
             vector=conditioner.width + augmentation,
+            views=parametrisation.views,
         )
-    model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation, _modes(fitted, modes))
+    fixed = replace(parametrisation, modes=_modes(fitted, parametrisation))
+    model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation, fixed)
     sides = model.latent_shape[1:]
     if any(side % made.stride for side in sides):
         raise MedsynthError(
@@ -88,16 +92,20 @@ def build_model(
     return model
 
 
-def _modes(fitted: FittedData, wanted: int | None) -> int:
+def _modes(fitted: FittedData, parametrisation: ParametrisationPlan) -> int:
     """Number of modes in the prior.
 
     Raises:
         MedsynthError: more than so many training patients carry without being known by them.
     """
+    wanted = parametrisation.modes if parametrisation.name == "edm" else 0
     patients = len({record.patient for record in fitted.cases["train"].records})
     most = most_modes(patients)
     if wanted is not None and not 0 <= wanted <= most:
-        raise MedsynthError(f"modes={wanted}: {patients} training patients carry 0 to {most}; set modes=null")
+        raise MedsynthError(
+            f"parametrisation.modes={wanted}: {patients} training patients carry 0 to {most}; "
+            "set parametrisation.modes=null"
+        )
     return most if wanted is None else wanted
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import lightning
@@ -10,51 +9,13 @@ import torch
 from torch import Tensor
 
 from medsynth.data.dataset import Sample
-from medsynth.diffusion.loss import denoising_loss
-from medsynth.diffusion.noise import generator_for, log_normal_sigma, seeded_noise, stratified_uniform
-from medsynth.diffusion.preconditioning import Condition
+from medsynth.diffusion.denoiser import Condition, to_rank
+from medsynth.diffusion.loss import denoising_loss, loss_weight
+from medsynth.diffusion.noise import generator_for, seeded_noise, stratified_uniform
 from medsynth.errors import MedsynthError
 from medsynth.models.model import DiffusionModel
 from medsynth.training.ema import power_decay, power_gamma, update_average
-
-
-@dataclass(frozen=True, kw_only=True)
-class Objective:
-    """What is minimised, and how.
-
-    Args:
-        learning_rate: of Adam, reached after `warmup` steps, then a half cosine to a
-            twentieth of it at the last step.
-        warmup: steps.
-        sigma_mean, sigma_std: of ln sigma, the training noise level, for data whose
-            standard deviation is 0.5 (other data: scaled by twice their own).
-        band_power: weight of a latent channel is its standard deviation to this power:
-            0 weighs a wavelet's finest band like the coarsest, 1 by what it carries.
-        label_weight: further weight of the label map's channels against the images'.
-        drop_condition: part of the training samples whose condition is dropped, for guidance.
-        ema: relative width of the average of the weights (sigma_rel of Karras et al. 2024).
-        clip: largest norm of the gradient.
-        validation_levels: noise levels a validation sample is tried at.
-    """
-
-    learning_rate: float = 5e-4
-    warmup: int = 100
-    sigma_mean: float = -0.7
-    sigma_std: float = 1.6
-    band_power: float = 0.5
-    label_weight: float = 0.4
-    drop_condition: float = 0.1
-    ema: float = 0.1
-    clip: float = 1.0
-    validation_levels: int = 4
-
-    def __post_init__(self) -> None:
-        if self.learning_rate <= 0 or self.sigma_std <= 0 or not 0 <= self.drop_condition <= 1 or self.clip <= 0:
-            raise MedsynthError("objective: learning_rate, sigma_std and clip are above 0, drop_condition in 0..1")
-        if not 0 < self.ema < 0.28 or self.validation_levels < 1 or self.label_weight <= 0:
-            raise MedsynthError(
-                "objective: ema is between 0 and 0.28, validation_levels at least 1, label_weight above 0"
-            )
+from medsynth.training.objective import Objective
 
 
 class DiffusionModule(lightning.LightningModule):
@@ -90,11 +51,12 @@ class DiffusionModule(lightning.LightningModule):
         return weight / weight.mean()
 
     def _losses(self, model: DiffusionModel, latent: Tensor, noise: Tensor, uniform: Tensor, vector: Tensor) -> Tensor:
-        # EDM's distribution is for data of standard deviation 0.5; over all bands that is the images' own.
-        scale = 2 * model.sigma_data.square().mean().sqrt()
-        sigma = scale * log_normal_sigma(uniform, self.objective.sigma_mean, self.objective.sigma_std)
+        rms = model.sigma_data.square().mean().sqrt()
+        sigma = self.objective.levels.sigma(uniform, rms, model.parametrisation.schedule)
         condition = Condition(vector=vector if vector.shape[1] else None)
-        return denoising_loss(model.denoise, latent, noise, sigma, condition, model.prior, self.channel_weight())
+        weight = loss_weight(self.objective.weight, sigma, latent.ndim, model.form, self.objective.snr_gamma)
+        weight = weight * to_rank(self.channel_weight()[None], latent.ndim)
+        return denoising_loss(model.denoise, latent, noise, sigma, condition, weight)
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
         """Mean loss of this process's share of the batch."""

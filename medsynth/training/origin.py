@@ -10,6 +10,7 @@ from medsynth.data.split import patients_in
 from medsynth.errors import MedsynthError, RunError
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import RunInfo, read_run
+from medsynth.records import IDENTITY, least_cleared
 
 
 def require_same(out: Path, model: DiffusionModel, preparation: Preparation, info: RunInfo) -> None:
@@ -21,7 +22,7 @@ def require_same(out: Path, model: DiffusionModel, preparation: Preparation, inf
             getattr(earlier, part).spec == getattr(model, part).spec
             for part in ("autoencoder", "network", "conditioner")
         )
-        and len(earlier.prior.modes) == len(model.prior.modes)
+        and earlier.parametrisation == model.parametrisation
         and Preparation.read(out).sha256 == preparation.sha256
         and its_info.cases_sha256 == info.cases_sha256
         and {name: its_info.training.get(name) for name in info.training} == info.to_json()["training"]
@@ -32,15 +33,14 @@ def require_same(out: Path, model: DiffusionModel, preparation: Preparation, inf
 
 def run_info(fitted: FittedData, facts: Mapping[str, Any], parent: RunInfo | None) -> RunInfo:
     """What the run says of its origin; a fine-tuned model has seen its parent's patients too."""
-    order = ("cleared", "trusted", "unknown")
-    least = max((record.identity for record in fitted.records), key=order.index)
+    least = least_cleared(record.identity for record in fitted.records)
     overrides = set() if least == "cleared" else {f"identity={'trust' if least == 'trusted' else least}"}
     licences = {record.licence for record in fitted.records if record.licence}
     presumed = any(record.patient_source == "presumed" for record in fitted.records)
     if parent is not None:
-        if parent.identity not in order:
+        if parent.identity not in IDENTITY:
             raise RunError("init_from: the run does not say how its patients' identity was cleared; it was altered")
-        least = max(least, parent.identity, key=order.index)
+        least = least_cleared([least, parent.identity])
         overrides |= set(parent.overrides)
         licences |= set(parent.licences)
         presumed |= parent.patient_keys_presumed

@@ -17,13 +17,15 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from medsynth.data.datamodule import VolumeDataModule
 from medsynth.data.dataset import PreparedCases, default_cache
 from medsynth.errors import MedsynthError
+from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.run import RUN_FILE, load_run, save_run
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
 from medsynth.training.assembly import build_model, fit_data, fit_latents
 from medsynth.training.checkpoints import Keeper, SealedCheckpointIO, initialise_from, newest_whole
 from medsynth.training.environment import choose_hardware, describe_environment, environments
-from medsynth.training.module import DiffusionModule, Objective
+from medsynth.training.module import DiffusionModule
+from medsynth.training.objective import Objective
 from medsynth.training.origin import require_same, run_info
 from medsynth.training.plan import DataPlan, Schedule, TrainReport
 from medsynth.training.progress import Previews, TrainingBar
@@ -38,7 +40,7 @@ def train(
     model: Callable[..., UNet],
     objective: Objective,
     trainer: Schedule,
-    modes: int | None = None,
+    parametrisation: ParametrisationPlan | None = None,
     seed: int = 0,
     workers: int = 0,
     device: str = "auto",
@@ -58,8 +60,7 @@ def train(
         model: makes the network from rank, channels and vector.
         objective: what is minimised.
         trainer: how long, and how often to look.
-        modes: principal modes in the Gaussian prior; None is one for every 16 training
-            patients, at most 64.
+        parametrisation: what the network says; EDM where none is given.
         seed: of everything random, 0 or more.
         workers: loading processes.
         device: "auto", "cpu" or "cuda".
@@ -78,7 +79,7 @@ def train(
     if threads is not None:
         torch.set_num_threads(threads)
     fitted = fit_data(cases, data, cache or default_cache(), progress)
-    diffusion = build_model(fitted, data, autoencoder, model, seed, modes)
+    diffusion = build_model(fitted, data, autoencoder, model, parametrisation or ParametrisationPlan(), seed)
     state = newest_whole(out / "checkpoints")
     begin = 0 if state is None else int(state.stem.split("-")[1])
     with_margin = fitted.plan.with_margin(data.augmentation.shift)

@@ -268,7 +268,10 @@ def test_runs_that_are_damaged_or_hostile(refused: Refused, run: Path, tmp_path:
     [
         (["count=0"], "count and batch_size are at least 1"),
         (["condition={class: a}"], "not conditioned on class; it knows nothing (it is unconditional)"),
-        (["sampler=euler"], "there is no sampler 'euler'; there are: dpmpp_2m, dpmpp_2m_sde, heun"),
+        (["sampler=eiler"], "there is no sampler 'eiler'; there are: ancestral, dpmpp_2m, dpmpp_2m_sde, euler, heun"),
+        (["sampler=ancestral"], "set sampler.grid=karras"),
+        (["sampler=unipc", "sampler.options.order=0"], "sampler.options.order is at least 1"),
+        (["sampler=heun", "sampler.options.churn=x"], "sampler.options.churn is of another kind than 0.0"),
         (["sampler.steps=0"], "steps is at least 1"),
         (["weights=newest"], "weights is one of best, last, untrained"),
         (["device=tpu"], "device is auto, cpu or cuda"),

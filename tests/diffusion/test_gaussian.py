@@ -6,9 +6,10 @@ import math
 import pytest
 import torch
 
+from medsynth.diffusion.denoiser import Condition
 from medsynth.diffusion.gaussian import GaussianPrior, _drawn, from_coarse, most_modes, to_coarse
 from medsynth.diffusion.grids import karras_grid
-from medsynth.diffusion.preconditioning import Condition, preconditioned
+from medsynth.diffusion.parametrisations import Edm, denoised
 from medsynth.diffusion.samplers import heun
 from medsynth.errors import MedsynthError
 
@@ -105,7 +106,7 @@ def test_sampling_a_silent_network_draws_from_the_gaussian():
     grid = karras_grid(60, 0.002, 500.0)
 
     def denoise(x, sigma, condition):
-        return preconditioned(silent, x, sigma, condition, prior, moments.std.float())
+        return denoised(silent, x, sigma, condition, Edm(prior, moments.std.float()))
 
     noise = torch.randn(1000, *shape, generator=torch.Generator().manual_seed(3)) * 500
     made = heun(denoise, noise, grid, Condition())

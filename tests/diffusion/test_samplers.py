@@ -1,74 +1,107 @@
-"""Samplers against theory: Gaussian data has a closed-form denoiser and a closed-form path."""
+"""Samplers against theory: the order of each, the law of the stochastic ones, what a sample costs."""
 
+import functools
 import math
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
-from medsynth.diffusion.gaussian import GaussianPrior
-from medsynth.diffusion.grids import karras_grid
-from medsynth.diffusion.guidance import classifier_free
-from medsynth.diffusion.noise import generator_for, log_normal_sigma, seeded_noise, stratified_uniform
-from medsynth.diffusion.preconditioning import Condition, preconditioned
-from medsynth.diffusion.samplers import dpmpp_2m, heun
+from medsynth.diffusion.denoiser import Condition
+from medsynth.diffusion.grids import karras_grid, schedule_grid
+from medsynth.diffusion.noise import generator_for, seeded_noise
+from medsynth.diffusion.samplers import ancestral, dpmpp_2m, dpmpp_2m_sde, euler, heun
+from medsynth.diffusion.schedules import VpSchedule
+from medsynth.diffusion.unipc import unipc
+from medsynth.errors import MedsynthError
+from tests.diffusion.known import MEAN, STD, gaussian, gaussian_flow, log_grid, mixture, mixture_flow, silent_noise
 
-STD, MEAN = 0.5, 0.3
-
-
-def gaussian(x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
-    """E[y | x] for y ~ N(MEAN, STD^2)."""
-    level = sigma.reshape(-1, *(1,) * (x.ndim - 1)) ** 2
-    return (STD**2 * x + level * MEAN) / (STD**2 + level)
-
-
-def exact(x: Tensor, start: float, end: float) -> Tensor:
-    """The probability-flow solution: x - MEAN scales with the total standard deviation."""
-    return MEAN + (x - MEAN) * math.sqrt((STD**2 + end**2) / (STD**2 + start**2))
+ORDERS = {
+    "euler": (euler, 1),
+    "heun": (heun, 2),
+    "dpmpp_2m": (dpmpp_2m, 2),
+    "unipc 1": (functools.partial(unipc, order=1), 2),
+    "unipc 2": (functools.partial(unipc, order=2), 3),
+    "unipc 3": (functools.partial(unipc, order=3), 4),
+}
 
 
-@pytest.mark.parametrize(("sampler", "order"), [(heun, 2), (dpmpp_2m, 2)])
-@pytest.mark.parametrize("spatial", [(4, 4), (3, 3, 3)])
-def test_order_of_convergence(sampler, order, spatial):
-    noise = torch.randn(2, 1, *spatial, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    start, end = 20.0, 0.01
-    counts = [80, 160, 320, 640]
-    errors = []
-    for steps in counts:
-        grid = torch.linspace(math.log(start), math.log(end), steps + 1, dtype=torch.float64).exp()
-        result = sampler(gaussian, start * noise, grid, Condition())
-        errors.append((result - exact(start * noise, start, end)).abs().max().item())
+@pytest.mark.parametrize("name", ORDERS)
+@pytest.mark.parametrize(("data", "flow"), [(gaussian, gaussian_flow), (mixture, mixture_flow)])
+@pytest.mark.parametrize("spatial", [(2, 2), (2, 2, 2)])
+def test_order_of_convergence(name, data, flow, spatial):
+    sampler, order = ORDERS[name]
+    start = 80 * torch.randn(32, 1, *spatial, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    counts = [160, 226, 320, 452, 640]
+    errors = [
+        (sampler(data, start, log_grid(steps), Condition(), silent_noise) - flow(start, 80.0, 0.01)).norm().item()
+        for steps in counts
+    ]
     slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
-    assert slope == pytest.approx(order, abs=0.1)
+    assert slope == pytest.approx(order, abs=0.12)
 
 
-def law_of_sde(denoise, grid):
-    """Mean and standard deviation that the stochastic sampler ends in, exactly: it is linear in all its noise."""
+def law(sampler, denoise, grid, start_std):
+    """Mean and standard deviation that a stochastic sampler ends in, exactly: it is linear in all its noise.
 
-    def end(start, noisy_step=None):
-        def fresh(step, sigma):
-            return torch.full((1, 1, 1, 1), float(step == noisy_step), dtype=torch.float64)
+    Row 0 of one batch meets no noise, row 1 that of the start alone, row 2 + i that of step i alone.
+    """
+    steps = len(grid) - 1
+    start = torch.zeros(steps + 2, 1, 1, 1, dtype=torch.float64)
+    start[1] = start_std
 
-        x = torch.full((1, 1, 1, 1), start, dtype=torch.float64)
-        return dpmpp_2m(denoise, x, grid, Condition(), fresh=fresh).item()
+    def fresh(step):
+        noise = torch.zeros_like(start)
+        noise[2 + step] = 1
+        return noise
 
-    mean = end(0.0)
-    parts = [(end(1.0) - mean) * grid[0].item(), *(end(0.0, step) - mean for step in range(len(grid) - 1))]
-    return mean, math.sqrt(sum(part**2 for part in parts))
+    ends = sampler(denoise, start, grid, Condition(), fresh).flatten()
+    return ends[0].item(), (ends[1:] - ends[0]).norm().item()
 
 
-def test_stochastic_law_converges_to_the_closed_form():
-    """y ~ N(MEAN, STD^2) seen through noise sigma has variance STD^2 + sigma^2; the error falls with order 2."""
+@pytest.mark.parametrize(
+    ("sampler", "order"),
+    [
+        (dpmpp_2m_sde, 2),
+        (functools.partial(heun, churn=8), 2),
+        (ancestral, 1),
+    ],
+)
+def test_stochastic_law_converges_to_the_closed_form(sampler, order):
+    """y ~ N(MEAN, STD^2) seen through noise sigma has variance STD^2 + sigma^2."""
     counts, errors = [40, 80, 160, 320], []
     for steps in counts:
-        grid = torch.linspace(math.log(2000.0), math.log(0.05), steps + 1, dtype=torch.float64).exp()
-        mean, std = law_of_sde(gaussian, grid)
+        grid = log_grid(steps, 2000.0, 0.05)
+        mean, std = law(sampler, gaussian, grid, 2000.0)
         errors.append(abs(std - math.sqrt(STD**2 + 0.05**2)))
         assert mean == pytest.approx(MEAN, abs=0.2 / steps)
     slope = -np.polyfit(np.log(counts), np.log(errors), 1)[0]
-    assert slope > 1.7
-    assert errors[-1] < 1e-3
+    assert slope > order - 0.3
+    assert errors[-1] < (1e-3 if order == 2 else 1e-2)
+
+
+def test_covariance_of_a_stochastic_sampler_is_the_datas():
+    """Two voxels that vary together: the law keeps their covariance."""
+    data = torch.tensor([[0.5, 0.3], [0.3, 0.4]], dtype=torch.float64)
+
+    def denoise(x, sigma, condition):
+        gain = data @ torch.linalg.inv(data + sigma[0] ** 2 * torch.eye(2, dtype=torch.float64))
+        return (x.reshape(len(x), 2) @ gain.T).reshape(x.shape)
+
+    grid = log_grid(400, 500.0, 0.02)
+    unit = torch.eye(2, dtype=torch.float64).reshape(2, 1, 2)
+    start = torch.zeros(2 * len(grid), 1, 2, dtype=torch.float64)
+    start[:2] = 500 * unit
+
+    def fresh(step):
+        noise = torch.zeros_like(start)
+        noise[2 + 2 * step : 4 + 2 * step] = unit
+        return noise
+
+    for sampler in (dpmpp_2m_sde, ancestral, functools.partial(heun, churn=8)):
+        ends = sampler(denoise, start, grid, Condition(), fresh).reshape(-1, 2)
+        found = ends.T @ ends
+        assert torch.allclose(found, data + 0.02**2 * torch.eye(2), rtol=0.03)
 
 
 def test_stochastic_law_of_one_point_is_exact_at_any_number_of_steps():
@@ -79,32 +112,74 @@ def test_stochastic_law_of_one_point_is_exact_at_any_number_of_steps():
 
     for steps in (1, 3, 10):
         grid = karras_grid(steps + 1, 0.3, 10.0)[:-1]
-        mean, std = law_of_sde(known, grid)
-        # the start knows nothing of the point: its mean, -MEAN away, shrinks by the square of the noise
-        assert mean == pytest.approx(MEAN * (1 - (0.3 / 10) ** 2))
-        assert std == pytest.approx(0.3)
+        for sampler in (dpmpp_2m_sde, ancestral):
+            mean, std = law(sampler, known, grid, 10.0)
+            # the start knows nothing of the point: its mean, -MEAN away, shrinks by the square of the noise
+            assert mean == pytest.approx(MEAN * (1 - (0.3 / 10) ** 2))
+            assert std == pytest.approx(0.3)
 
 
-def test_a_step_without_noise_is_deterministic():
+@pytest.mark.parametrize("steps", [1000, 250, 50])
+@pytest.mark.parametrize("variance", ["small", "large"])
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_ancestral_chain_has_the_law_of_its_recursion_in_ddpms_own_terms(steps, variance, kind):
+    """Ho et al. 2020, eq. 7: mean and variance of x_t step by step, for data whose E[y | x] is linear."""
+    schedule = VpSchedule(kind=kind)
+    grid = schedule_grid(schedule, steps)
+    shares = torch.cumprod(1 - schedule.betas(), 0)  # alpha bar
+    places = torch.linspace(999, 0, steps, dtype=torch.float64).round().long().tolist()
+    mean, spread = 0.0, 1.0  # of x_T, in DDPM's units
+    for place, following in zip(places, [*places[1:], None], strict=True):
+        share = shares[place].item()
+        before = 1.0 if following is None else shares[following].item()
+        beta = 1 - share / before
+        # E[y | x_t] = gain x_t + offset
+        gain = math.sqrt(share) * STD**2 / (share * STD**2 + 1 - share)
+        offset = MEAN - gain * math.sqrt(share) * MEAN
+        of_y = math.sqrt(before) * beta / (1 - share)
+        of_x = math.sqrt(1 - beta) * (1 - before) / (1 - share)
+        posterior = beta * (1 - before) / (1 - share)
+        mean = of_y * (gain * mean + offset) + of_x * mean
+        added = 0.0 if following is None else beta if variance == "large" else posterior
+        spread = (of_y * gain + of_x) ** 2 * spread + added
+    start = math.sqrt(1 + grid[0].item() ** 2)
+    found = law(functools.partial(ancestral, variance=variance), gaussian, grid, start)
+    assert found == (pytest.approx(mean, abs=1e-9), pytest.approx(math.sqrt(spread), rel=1e-9))
+
+
+def test_churn_is_only_where_it_is_told():
     x, grid, asked = torch.randn(1, 1, 2, 2), karras_grid(9), []
 
-    def calm(step, sigma):
-        asked.append((step, sigma))
+    def fresh(step):
+        asked.append(step)
+        return torch.zeros_like(x)
 
-    expected = dpmpp_2m(gaussian, x, grid, Condition())
-    assert torch.equal(dpmpp_2m(gaussian, x, grid, Condition(), fresh=calm), expected)
-    assert asked == list(enumerate(grid[1:-1].tolist()))
+    heun(gaussian, x, grid, Condition(), fresh, churn=5, churn_min=0.5, churn_max=20.0)
+    assert asked == [step for step, sigma in enumerate(grid[:-1].tolist()) if 0.5 <= sigma <= 20]
+    assert torch.equal(heun(gaussian, x, grid, Condition(), fresh), heun(gaussian, x, grid, Condition()))
+    assert torch.equal(
+        dpmpp_2m_sde(gaussian, x, grid, Condition(), silent_noise, calm=1e3), dpmpp_2m(gaussian, x, grid, Condition())
+    )
+    asked.clear()
+    dpmpp_2m_sde(gaussian, x, grid, Condition(), fresh, calm=grid[3].item())
+    assert asked == [0, 1]
 
 
-@pytest.mark.parametrize("sampler", [heun, dpmpp_2m])
+@pytest.mark.parametrize("sampler", [euler, heun, dpmpp_2m, unipc, dpmpp_2m_sde, ancestral])
 def test_grid_that_ends_at_zero_gives_the_data_distribution(sampler):
-    noise = torch.randn(4000, 1, 2, 2, generator=torch.Generator().manual_seed(1))
-    result = sampler(gaussian, 80 * noise, karras_grid(30), Condition())
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(4000, 1, 2, 2, generator=generator)
+    result = sampler(
+        gaussian, 80 * noise, karras_grid(100), Condition(), lambda _: torch.randn(noise.shape, generator=generator)
+    )
     assert result.mean().item() == pytest.approx(MEAN, abs=0.02)
-    assert result.std().item() == pytest.approx(STD, rel=0.03)
+    assert result.std().item() == pytest.approx(STD, rel=0.03 if sampler is not ancestral else 0.07)
 
 
-@pytest.mark.parametrize(("sampler", "evaluations"), [(heun, 2 * 7 - 1), (dpmpp_2m, 7)])
+@pytest.mark.parametrize(
+    ("sampler", "evaluations"),
+    [(euler, 7), (heun, 2 * 7 - 1), (dpmpp_2m, 7), (unipc, 7), (dpmpp_2m_sde, 7), (ancestral, 7)],
+)
 def test_number_of_evaluations(sampler, evaluations):
     calls, steps = [], []
 
@@ -112,59 +187,27 @@ def test_number_of_evaluations(sampler, evaluations):
         calls.append(sigma)
         return gaussian(x, sigma, condition)
 
-    sampler(counting, torch.ones(1, 1, 2, 2), karras_grid(7), Condition(), steps.append)
+    sampler(
+        counting, torch.ones(1, 1, 2, 2), karras_grid(7), Condition(), lambda _: torch.ones(1, 1, 2, 2), steps.append
+    )
     assert len(calls) == evaluations
     assert steps == [1, 2, 3, 4, 5, 6, 7]
+    assert all(sigma.device.type == "cpu" for sigma in calls)
 
 
-def test_karras_grid_is_the_papers():
-    grid = karras_grid(3, sigma_min=0.1, sigma_max=10, rho=2)
-    middle = ((math.sqrt(10) + math.sqrt(0.1)) / 2) ** 2
-    assert grid.tolist() == pytest.approx([10, middle, 0.1, 0])
-
-
-def test_input_and_target_have_unit_variance_in_every_channel():
-    generator = torch.Generator().manual_seed(0)
-    sigma_data = torch.tensor([0.1, 2.0])
-    clean = torch.randn(20000, 2, 1, 1, generator=generator) * sigma_data.reshape(1, 2, 1, 1)
-    noise = torch.randn(20000, 2, 1, 1, generator=generator)
-    prior = GaussianPrior(2, (1, 1))
-    prior.fit(iter([clean]), range(20000))
-    for level in (0.05, 1.0, 30.0):
-        sigma, noisy, inputs = torch.full((20000,), level), clean + level * noise, []
-
-        def network(seen, c_noise, condition):
-            inputs.append((seen, c_noise))  # noqa: B023
-            return torch.zeros_like(seen[:, :2])
-
-        expected = preconditioned(network, noisy, sigma, Condition(), prior, sigma_data)
-        target = (clean - expected) / prior.std(sigma, 4)
-        assert torch.allclose(inputs[0][0][:, :2].std((0, 2, 3)), torch.ones(2), atol=0.03)
-        assert torch.allclose(inputs[0][0][:, 2:] * sigma_data.reshape(2, 1, 1), expected)
-        assert torch.allclose(inputs[0][1], sigma.log() / 4)
-        assert torch.allclose(target.std((0, 2, 3)), torch.ones(2), atol=0.03)
-
-
-def test_denoise_is_float32_around_a_bfloat16_network():
-    def network(seen, level, condition):
-        return seen[:, :1].to(torch.bfloat16)
-
-    x = torch.randn(2, 1, 4, 4)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        result = preconditioned(
-            network, x, torch.tensor([1.0, 2.0]), Condition(), GaussianPrior(1, (4, 4)), torch.tensor([0.5])
-        )
-    assert result.dtype == torch.float32
-
-
-def test_classifier_free_guidance_is_linear_between_the_two():
-    def denoise(x, sigma, condition):
-        return x + condition.vector.reshape(-1, 1, 1, 1)
-
-    x, sigma = torch.zeros(1, 1, 1, 1), torch.ones(1)
-    null, asked = Condition(vector=torch.tensor([[1.0]])), Condition(vector=torch.tensor([[3.0]]))
-    values = {s: classifier_free(denoise, null, s)(x, sigma, asked).item() for s in (0, 0.5, 1, 2)}
-    assert values == {0: 1.0, 0.5: 2.0, 1: 3.0, 2: 5.0}
+@pytest.mark.parametrize(
+    ("sampler", "wrong"),
+    [
+        (unipc, {"order": 0}),
+        (ancestral, {"variance": "medium"}),
+        (heun, {"churn": -1.0}),
+        (heun, {"churn_noise": -1.0}),
+    ],
+)
+def test_options_that_make_no_sense(sampler, wrong):
+    x = torch.zeros(1, 1, 2, 2)
+    with pytest.raises(MedsynthError, match=next(iter(wrong))):
+        sampler(gaussian, x, karras_grid(3), Condition(), lambda _: x, **wrong)
 
 
 def test_noise_depends_on_seed_and_index_alone():
@@ -174,12 +217,3 @@ def test_noise_depends_on_seed_and_index_alone():
     assert not torch.equal(together[0], together[1])
     assert not torch.equal(seeded_noise(8, [1], (1, 3, 3)), alone)
     assert not torch.equal(torch.rand(3, generator=generator_for(1, 11)), torch.rand(3, generator=generator_for(11, 1)))
-
-
-def test_sigma_distribution():
-    uniform = torch.cat([stratified_uniform(0, step, range(8), 8) for step in range(2000)])
-    logs = log_normal_sigma(uniform, -1.2, 1.2).log()
-    assert logs.mean().item() == pytest.approx(-1.2, abs=0.01)
-    assert logs.std().item() == pytest.approx(1.2, rel=0.01)
-    halves = [stratified_uniform(0, 3, part, 8) for part in (range(4), range(4, 8))]
-    assert torch.equal(torch.cat(halves), stratified_uniform(0, 3, range(8), 8))

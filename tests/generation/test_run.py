@@ -17,11 +17,11 @@ from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError, RunError
 from medsynth.generation import run as generation
 from medsynth.generation.run import generate
-from medsynth.models.model import SAMPLERS, SamplingPlan
+from medsynth.models.sampling import SAMPLERS, SamplingPlan
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
 from medsynth.records import CaseRecord, SampleRecord, read_records
-from medsynth.training.module import Objective
+from medsynth.training.objective import Objective
 from medsynth.training.plan import DataPlan, ImageInput, Schedule
 from medsynth.training.run import train
 
@@ -107,9 +107,10 @@ def test_noise_of_a_stochastic_sampler_ends_where_it_is_told(run):
     def made(**plan):
         return model.sample_latents([0, 3], [{}] * 2, seed=3, plan=SamplingPlan(steps=4, **plan))
 
-    assert torch.equal(made(name="dpmpp_2m_sde", calm=80.0), made(name="dpmpp_2m"))
-    assert not torch.allclose(made(name="dpmpp_2m_sde", calm=0.0), made(name="dpmpp_2m"), atol=0.1)
-    assert not torch.equal(made(name="dpmpp_2m_sde", calm=0.0), made(name="dpmpp_2m_sde", calm=10.0))
+    noisy = {calm: made(name="dpmpp_2m_sde", options={"calm": calm}) for calm in (0.0, 10.0, 80.0)}
+    assert torch.equal(noisy[80.0], made(name="dpmpp_2m"))
+    assert not torch.allclose(noisy[0.0], made(name="dpmpp_2m"), atol=0.1)
+    assert not torch.equal(noisy[0.0], noisy[10.0])
 
 
 def test_a_notebook_gets_the_same(run, samples):
@@ -178,21 +179,21 @@ def test_units_and_provenance(run, samples):
 
 def test_stopped_and_called_again_repeats_nothing(run, samples, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    original = generation._write
+    original = generation._Job._write
     calls = []
 
-    def dying(out, index, *rest):
+    def dying(job, index, *rest):
         if len(calls) == 3:
             raise KeyboardInterrupt
         calls.append(index)
-        return original(out, index, *rest)
+        return original(job, index, *rest)
 
-    monkeypatch.setattr(generation, "_write", dying)
+    monkeypatch.setattr(generation._Job, "_write", dying)
     with pytest.raises(KeyboardInterrupt):
         generate(run, out, count=5, seed=3, sampler=PLAN, batch_size=2, progress=False)
     assert not (out / "samples.jsonl").exists()
     monkeypatch.setattr(
-        generation, "_write", lambda out, index, *rest: (calls.append(index), original(out, index, *rest))[1]
+        generation._Job, "_write", lambda job, index, *rest: (calls.append(index), original(job, index, *rest))[1]
     )
     report = generate(run, out, count=5, seed=3, sampler=PLAN, batch_size=2, progress=False)
     assert (report.samples, report.made) == (5, 2)

@@ -12,11 +12,11 @@ from medsynth.data.resampling import Resampling, SlicePlan
 from medsynth.data.split import SplitPlan
 from medsynth.evidence.evaluate import read_samples
 from medsynth.generation.run import generate
-from medsynth.models.model import SamplingPlan
+from medsynth.models.sampling import SamplingPlan
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
 from medsynth.records import SampleRecord, read_records
-from medsynth.training.module import Objective
+from medsynth.training.objective import Objective
 from medsynth.training.plan import DataPlan, ImageInput, Schedule
 from medsynth.training.run import train
 

@@ -13,6 +13,7 @@ from medsynth.geometry import Geometry
 from medsynth.models.conditioner import ClassConditioner
 from medsynth.models.layout import ImageChannel, LabelChannel, Layout
 from medsynth.models.model import DiffusionModel
+from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.run import RunInfo, load_run, read_run, save_run, save_weights
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
@@ -36,8 +37,12 @@ def model(autoencoder=None, features=(8, 8)):
     autoencoder = autoencoder or Haar()
     torch.manual_seed(3)
     conditioner = ClassConditioner({"class": ["a", "b"]})
-    network = UNet(2, autoencoder.latent_channels(3, 2), 4, features=features, head_channels=8, norm_groups=4)
-    made = DiffusionModel(LAYOUT, autoencoder, network, conditioner, augmentation=2, modes=2)
+    network = UNet(
+        2, autoencoder.latent_channels(3, 2), views=2, vector=4, features=features, head_channels=8, norm_groups=4
+    )
+    made = DiffusionModel(
+        LAYOUT, autoencoder, network, conditioner, augmentation=2, parametrisation=ParametrisationPlan(modes=2)
+    )
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.1)
     made.fit_latents(iter([torch.randn(40, 3, 8, 8)]), range(40))
@@ -166,6 +171,7 @@ def test_a_name_that_the_user_allows_is_made(run, monkeypatch):
 
 
 GOOD = LAYOUT.to_json()
+PLAN = ParametrisationPlan(modes=2).to_json()
 
 
 @pytest.mark.parametrize(
@@ -176,10 +182,17 @@ GOOD = LAYOUT.to_json()
         {"augmentation": "x"},
         {"augmentation": None},
         {"augmentation": -1},
-        {"modes": -1},
-        {"modes": True},
-        {"modes": 10**9},
-        {"modes": 3},
+        {"parametrisation": {**PLAN, "modes": -1}},
+        {"parametrisation": {**PLAN, "modes": True}},
+        {"parametrisation": {**PLAN, "modes": None}},
+        {"parametrisation": {**PLAN, "modes": 10**9}},
+        {"parametrisation": {**PLAN, "modes": 3}},
+        {"parametrisation": {**PLAN, "name": "other"}},
+        {"parametrisation": {**PLAN, "name": "flow", "modes": 0}},
+        {"parametrisation": {**PLAN, "name": "v", "modes": 0, "schedule": {"steps": 10**9}}},
+        {"parametrisation": {**PLAN, "name": "v", "modes": 0, "schedule": {"steps": "x"}}},
+        {"parametrisation": {**PLAN, "more": 3}},
+        {"parametrisation": None},
         {"network": "x"},
         {"network": 3},
         {"network": []},

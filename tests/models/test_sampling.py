@@ -1,15 +1,22 @@
 """From noise to latents: where sampling starts, the noise of its steps, guidance."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
+from medsynth.diffusion.denoiser import Condition
 from medsynth.diffusion.gaussian import from_coarse, to_coarse
+from medsynth.diffusion.schedules import VpSchedule
+from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
-from medsynth.models import model as models
+from medsynth.models import sampling
 from medsynth.models.conditioner import ClassConditioner
 from medsynth.models.layout import ImageChannel, Layout
-from medsynth.models.model import DiffusionModel, SamplingPlan
+from medsynth.models.model import DiffusionModel
+from medsynth.models.parametrisation import ParametrisationPlan
+from medsynth.models.sampling import SamplingPlan
 from medsynth.nets.autoencoders import Identity
 
 SIDE = 8
@@ -23,14 +30,28 @@ LAYOUT = Layout(
 class Told(nn.Module):
     """F is 1 where the first class is asked for; without a condition it is 0 and leaves what the prior expects."""
 
-    def forward(self, seen, c_noise, condition):
-        del c_noise
-        silent = torch.zeros_like(seen[:, : seen.shape[1] // 2])
+    def forward(self, seen, noise, condition):
+        del noise
+        silent = torch.zeros_like(seen[:, :1])
         return silent if condition.vector is None else silent + condition.vector[:, 0].reshape(-1, 1, 1, 1)
 
 
+class Constant(nn.Module):
+    """F is one number."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, seen, noise, condition):
+        del noise, condition
+        return torch.full((len(seen), 1, *seen.shape[2:]), self.value)
+
+
 def model(classes=None, modes=0) -> DiffusionModel:
-    made = DiffusionModel(LAYOUT, Identity(), Told(), ClassConditioner(classes), modes=modes)
+    made = DiffusionModel(
+        LAYOUT, Identity(), Told(), ClassConditioner(classes), parametrisation=ParametrisationPlan(modes=modes)
+    )
     generator = torch.Generator().manual_seed(0)
     ramp = torch.linspace(-1, 1, SIDE).expand(1, SIDE, SIDE)
     own = torch.randn(64, 1, 1, 1, generator=generator)
@@ -63,11 +84,12 @@ def test_a_silent_network_gives_samples_of_the_prior() -> None:
 def test_every_step_of_a_stochastic_sampler_has_noise_of_its_own(monkeypatch) -> None:
     drawn = []
 
-    def looked_at(denoise, x, sigmas, condition, on_step, fresh):
-        drawn.append([x / sigmas[0], *(fresh(step, 10.0) for step in (0, 1, 2, 0))])
+    def looked_at(denoise, x, sigmas, condition, fresh, on_step=None):
+        if len(x) == 50:
+            drawn.append([x / sigmas[0], *(fresh(step) for step in (0, 1, 2, 0))])
         return x
 
-    monkeypatch.setitem(models.SAMPLERS, "dpmpp_2m_sde", looked_at)
+    monkeypatch.setitem(sampling.SAMPLERS, "dpmpp_2m_sde", looked_at)
     latents(model(), 50, name="dpmpp_2m_sde")
     start, *steps, again = (noise.flatten() for noise in drawn[0])
     assert torch.equal(steps[0], again)
@@ -84,3 +106,104 @@ def test_guidance_pushes_towards_the_class() -> None:
     for scale in (0.0, 2.5):
         guided = latents(made, condition={"class": "a"}, guidance=scale)
         assert torch.allclose(guided - null, scale * (asked - null), atol=1e-4)
+
+
+def test_a_worse_model_guides_away_from_itself() -> None:
+    """Told F = 1 and F = 0: guidance 3 samples as F = 3; the worse one's latents may be scaled otherwise."""
+    best, worse, far = model({"class": ["a", "b"]}), model(), model()
+    far.network = Constant(3.0)
+    plan = SamplingPlan(steps=8, guidance=3.0)
+    asked = {"class": "a"}
+    expected = far.sample_latents([0, 1], [{}] * 2, seed=3, plan=SamplingPlan(steps=8))
+    got = best.sample_latents([0, 1], [asked] * 2, seed=3, plan=plan, worse=worse)
+    assert torch.allclose(got, expected, atol=1e-4)
+    scaled = model()
+    scaled.latent_scale.fill_(2.0)
+    scaled.latent_mean.add_(0.7)
+    x, sigma = torch.randn(2, 1, SIDE, SIDE), torch.full((2,), 0.8)
+    moved = scaled._in_latents_of(best, scaled.denoise)(x, sigma, Condition())
+    z = x * best.latent_scale + best.latent_mean.reshape(1, 1, 1, 1)
+    own = scaled.denoise((z - scaled.latent_mean.reshape(1, 1, 1, 1)) / 2, sigma / 2, Condition())
+    assert torch.allclose(moved, own * 2 + scaled.latent_mean - best.latent_mean, atol=1e-5)
+
+
+def test_a_guide_of_other_samples_is_refused() -> None:
+    other = DiffusionModel(
+        dataclasses.replace(LAYOUT, grid=Geometry.centred((SIDE,) * 2, (2, 2))), Identity(), Told(), ClassConditioner()
+    )
+    with pytest.raises(MedsynthError, match="guide: a run of other samples"):
+        model().sample_latents([0], [{}], seed=0, plan=SamplingPlan(steps=2), worse=other)
+
+
+@pytest.mark.parametrize("name", ["edm", "flow"])
+def test_clipping_keeps_every_estimate_in_the_images_range(name: str) -> None:
+    made = model()
+    made.parametrisation = ParametrisationPlan(name=name, modes=0)
+    made.network = Constant(50.0)
+    for clip in (True, False):
+        inside = made.decode(latents(made, 2, steps=5, clip=clip)).abs().max() <= 1 + 1e-5
+        assert inside == clip
+
+
+@pytest.mark.parametrize(
+    ("plan", "std"),
+    [
+        (ParametrisationPlan(name="flow"), 1.0),
+        (ParametrisationPlan(name="flow", standardise=False), None),
+        (ParametrisationPlan(name="v", schedule=VpSchedule(kind="cosine")), 1.0),
+        (ParametrisationPlan(name="epsilon", schedule=VpSchedule(), standardise=False), None),
+    ],
+)
+def test_latents_are_standardised_or_left(plan, std) -> None:
+    made = DiffusionModel(LAYOUT, Identity(), Told(), ClassConditioner(), parametrisation=plan)
+    x = 0.3 + 0.2 * torch.randn(64, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    made.fit_latents(iter([x]), range(64))
+    z = made.encode(x)
+    assert torch.allclose(made.decode(z), x, atol=1e-5)
+    if std is None:
+        assert torch.equal(z, x)
+    else:
+        assert (z.mean().item(), z.std().item()) == (pytest.approx(0, abs=1e-3), pytest.approx(std, rel=1e-3))
+
+
+def test_a_grid_the_model_does_not_have_is_refused() -> None:
+    with pytest.raises(MedsynthError, match=r"set sampler\.grid=karras"):
+        latents(model(), grid="schedule")
+    scheduled = model()
+    scheduled.parametrisation = ParametrisationPlan(name="v", modes=0, schedule=VpSchedule(steps=5))
+    with pytest.raises(MedsynthError, match=r"sampler\.steps=6: the model's schedule has 5"):
+        latents(scheduled, grid="schedule", steps=6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "none"},
+        {"grid": "none"},
+        {"steps": 0},
+        {"shift": 0.0},
+        {"guidance_low": 2.0, "guidance_high": 1.0},
+        {"options": {"order": 3}},
+        {"name": "unipc", "options": {"order": 2.5}},
+        {"name": "unipc", "options": {"order": True}},
+        {"name": "ancestral", "options": {"variance": "medium"}},
+    ],
+)
+def test_plans_that_make_no_sense(wrong) -> None:
+    with pytest.raises(MedsynthError, match="sampler"):
+        SamplingPlan(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "none"},
+        {"name": "v"},
+        {"name": "flow", "schedule": VpSchedule()},
+        {"name": "flow", "modes": 3},
+        {"standardise": False},
+    ],
+)
+def test_parametrisations_that_make_no_sense(wrong) -> None:
+    with pytest.raises(MedsynthError, match="parametrisation"):
+        ParametrisationPlan(**wrong)

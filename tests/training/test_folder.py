@@ -11,7 +11,7 @@ from medsynth.errors import MedsynthError
 from medsynth.models.run import load_run
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
-from medsynth.training.module import Objective
+from medsynth.training.objective import Objective
 from medsynth.training.plan import DataPlan, ImageInput, Schedule
 from medsynth.training.run import train
 

@@ -8,13 +8,15 @@ import torch
 from torch import nn
 
 from medsynth.data.dataset import Sample
+from medsynth.diffusion.levels import Levels
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
 from medsynth.models.conditioner import ClassConditioner
 from medsynth.models.layout import ImageChannel, LabelChannel, Layout
 from medsynth.models.model import DiffusionModel
 from medsynth.nets.autoencoders import Haar, Identity
-from medsynth.training.module import DiffusionModule, Objective
+from medsynth.training.module import DiffusionModule
+from medsynth.training.objective import Objective
 
 SIDE, SCALE = 8, (0.3, 0.6, 0.05)
 
@@ -27,10 +29,10 @@ class Linear(nn.Module):
         self.gain = nn.Parameter(torch.tensor(gain))
         self.seen, self.levels = [], []
 
-    def forward(self, x, c_noise, condition):
+    def forward(self, x, noise, condition):
         x = x[:, : x.shape[1] // 2]
         self.seen.append((x.detach().clone(), None if condition.vector is None else condition.vector.clone()))
-        self.levels.append(4 * c_noise)
+        self.levels.append(4 * noise / 25)
         return self.gain * x
 
 
@@ -74,7 +76,8 @@ def validated(module, batches):
 
 
 @pytest.mark.parametrize(
-    "objective", [{}, {"band_power": 0.0, "label_weight": 3.0}, {"sigma_mean": 1.0, "sigma_std": 0.5}]
+    "objective",
+    [{}, {"band_power": 0.0, "label_weight": 3.0}, {"levels": Levels(mean=1.0, std=0.5)}, {"weight": "edm"}],
 )
 def test_the_best_denoiser_of_white_data_has_loss_one(logged, objective):
     """E (D - y)^2 = s^2 sigma^2 / (s^2 + sigma^2) = c_out^2, the weight's inverse, at every noise level."""
@@ -132,7 +135,7 @@ def test_validation_meets_the_same_noise_every_time_and_in_any_batch(logged):
 def test_noise_levels_have_the_distribution_asked_for(logged):
     """Ln sigma is normal, for data of standard deviation 0.5; for other data moved by ln of twice its own."""
     own = math.log(2 * math.sqrt(sum(scale**2 for scale in SCALE) / 3))
-    made = module(sigma_mean=-1.0, sigma_std=1.2, batch=400)
+    made = module(levels=Levels(mean=-1.0, std=1.2), batch=400)
     validated(made, [batch(range(100))])
     made.training_step(batch(range(400)), 0)
     for network in (made.average.network, made.model.network):
@@ -183,7 +186,7 @@ def test_the_learning_rate():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"learning_rate": 0}, {"sigma_std": 0}, {"drop_condition": 1.1}, {"clip": 0}, {"ema": 0.3}, {"ema": 0},
+    [{"learning_rate": 0}, {"snr_gamma": 0}, {"drop_condition": 1.1}, {"clip": 0}, {"ema": 0.3}, {"ema": 0},
      {"validation_levels": 0}, {"label_weight": 0}],
 )  # fmt: skip
 def test_wrong_objectives(wrong):

@@ -10,12 +10,13 @@ from medsynth.data.augmentation import Augmentation
 from medsynth.data.resampling import Resampling
 from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError, RunError
+from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.run import load_run
 from medsynth.models.sealed import read_sealed
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
 from medsynth.records import CaseRecord, read_records, write_records
-from medsynth.training.module import Objective
+from medsynth.training.objective import Objective
 from medsynth.training.plan import DataPlan, ImageInput, Schedule
 from medsynth.training.run import train
 
@@ -69,18 +70,20 @@ def test_the_prior_is_measured_and_kept_with_the_weights(whole):
     assert len(prior.modes) == 1
     assert prior.modes.square().sum().item() == pytest.approx(1, rel=1e-4)
     assert prior.mean_map.any()
-    assert json.loads((whole / "run.json").read_text())["modes"] == 1
+    assert json.loads((whole / "run.json").read_text())["parametrisation"]["modes"] == 1
 
 
 @pytest.mark.parametrize("modes", [2, -1])
 def test_more_modes_than_the_patients_carry_are_refused(cases, tmp_path, modes):
-    with pytest.raises(MedsynthError, match=f"modes={modes}: 18 training patients carry 0 to 1"):
-        run(cases, tmp_path / "out", modes=modes)
+    with pytest.raises(MedsynthError, match=f"parametrisation.modes={modes}: 18 training patients carry 0 to 1"):
+        run(cases, tmp_path / "out", parametrisation=ParametrisationPlan(modes=modes))
 
 
 def test_modes_that_no_memory_holds_are_one_line(cases, tmp_path, monkeypatch):
     monkeypatch.setattr("medsynth.diffusion.gaussian._LARGEST", 0)
-    with pytest.raises(MedsynthError, match=r"modes=1: too many for sides that do not halve; .* set modes=0"):
+    with pytest.raises(
+        MedsynthError, match=r"modes=1: too many for sides that do not halve; .*parametrisation.modes=0"
+    ):
         run(cases, tmp_path / "out")
 
 

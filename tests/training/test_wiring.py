@@ -10,7 +10,7 @@ from medsynth.data.split import SplitPlan
 from medsynth.models.sealed import read_sealed
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
-from medsynth.training.module import Objective
+from medsynth.training.objective import Objective
 from medsynth.training.plan import DataPlan, ImageInput, Schedule
 from medsynth.training.run import train
 
