@@ -12,6 +12,10 @@ class MedsynthError(Exception):
     exit_code = 1
 
 
+class Terminated(KeyboardInterrupt):
+    """The machine asked the work to end (SIGTERM); like Ctrl-C, but said by another status."""
+
+
 class UsageError(MedsynthError):
     """The command itself is wrong (an unknown key, an unknown experiment): exit 2."""
 

@@ -159,7 +159,8 @@ def _class_of(target: Any, key: str) -> type:
 
     if not (isinstance(target, str) and target.startswith(TARGETS)):
         raise UsageError(
-            f"{key}._target_ names nothing that a configuration may build; see the allow-list in CONTRIBUTING.md"
+            f"{key}._target_ names nothing that a configuration may build, which are classes of "
+            + ", ".join(name.rstrip(".") for name in TARGETS)
         )
     try:
         found = get_object(target)

@@ -9,9 +9,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from medsynth.cli.arguments import did_you_mean
-from medsynth.errors import MedsynthError
+from medsynth.errors import MedsynthError, Terminated
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -37,10 +37,10 @@ def say(line: str) -> None:
     print("medsynth: " + " ".join(line.split()), file=sys.stderr, flush=True)
 
 
-def interrupted() -> int:
-    """The user pressed Ctrl-C."""
+def interrupted(stop: KeyboardInterrupt) -> int:
+    """The user pressed Ctrl-C, or the machine ended the work."""
     say("stopped; the same command goes on where it was")
-    return INTERRUPTED
+    return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
 
 
 def explain(error: Exception, known: Collection[str] = ()) -> tuple[str, int]:

@@ -20,15 +20,15 @@ def main(argv: Sequence[str] | None = None, verbs: Mapping[str, Verb] = VERBS) -
 
     Returns:
         Exit status: 0 done, 1 refused or failed with one clear line, 2 wrong usage,
-        130 interrupted.
+        130 interrupted, 143 terminated.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         status = _dispatch(words, verbs)
         sys.stdout.flush()
         return status
-    except KeyboardInterrupt:
-        return failures.interrupted()
+    except KeyboardInterrupt as stop:
+        return failures.interrupted(stop)
     except BrokenPipeError:  # `medsynth --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -77,6 +77,7 @@ def fit_preparation(
         raise MedsynthError(
             f"no case has the channels {', '.join([*images, *([label] if label else [])])}{_offer(records)}"
         )
+    _require_attributes([record for record in usable if splits[record.patient] == "train"], conditions)
     names = _label_names(usable) if label else {}
     plan = CasePlan(
         intensity=images, label=label, label_values=tuple(names), label_reach=label_reach, resampling=resampling
@@ -136,6 +137,16 @@ def _resolve_names(images: Mapping[str, Intensity], records: Sequence[CaseRecord
     if list(images) == ["image"] and "image" not in there and len(there) == 1:
         return {there.pop(): images["image"]}
     return dict(images)
+
+
+def _require_attributes(training: Sequence[CaseRecord], conditions: Sequence[str]) -> None:
+    """Refuse to learn a condition that no training case has."""
+    known = sorted({key for record in training for key, value in record.attributes.items() if value is not None})
+    for name in conditions:
+        if name not in known:
+            raise MedsynthError(
+                f"no training case has the attribute {name}: set data.conditions; known: {', '.join(known) or 'none'}"
+            )
 
 
 def _require_window_for_hu(records: Sequence[CaseRecord], images: Mapping[str, Intensity]) -> None:

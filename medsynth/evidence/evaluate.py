@@ -80,7 +80,7 @@ def evaluate(
         splits: real-against-real splits that the bars come from, at least 20.
         progress: show a bar on the terminal.
         by: condition whose values are evaluated each against their own reals, and then together; None is
-            the first that the run was trained with. Without any, or with one that the samples lack, all at once.
+            their first; without any, all at once.
 
     Raises:
         MedsynthError: a folder that is not whole, samples on another grid than the preparation says,
@@ -91,8 +91,8 @@ def evaluate(
     if seed < 0:
         raise MedsynthError("seed is 0 or more")
     preparation = Preparation.read(samples / PREPARATION_FILE)
-    by = by or next(iter(preparation.conditions), None)
     synthetic = read_samples(samples, preparation)
+    by = _condition(by, synthetic.records)
     with progress_bar(progress) as bar:
         task = bar.add_task("reading real cases", total=None, note="")
         prepared = load_prepared(cases, preparation)
@@ -118,6 +118,14 @@ def evaluate(
     write_text(out / PAGE_FILE, page)
     write_json(out / EVALUATION_FILE, content)
     return Evaluation(content["verdict"], content, out / EVALUATION_FILE, out / PAGE_FILE)
+
+
+def _condition(by: str | None, records: Sequence[SampleRecord]) -> str | None:
+    """The condition to group by: the one asked for, or the samples' first; None where they have none."""
+    known = list(dict.fromkeys(name for record in records for name in record.condition))
+    if by is not None and by not in known:
+        raise MedsynthError(f"by={by}: the samples were conditioned on {', '.join(known) or 'nothing'}; set by=null")
+    return by or next(iter(known), None)
 
 
 def read_samples(folder: Path, preparation: Preparation) -> Samples:

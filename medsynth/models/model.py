@@ -178,7 +178,13 @@ class DiffusionModel(nn.Module):
             return seeded_noise(seed, indices, self.latent_shape, f"sample, step {step}").to(device)
 
         start = self._start(noise, grid[0].item())
-        return SAMPLERS[plan.name](denoise, start, grid, condition, fresh, on_step, **plan.options)
+        ends: Tensor = SAMPLERS[plan.name](denoise, start, grid, condition, fresh, on_step, **plan.options)
+        if not ends.isfinite().all():
+            raise MedsynthError(
+                f"sampler={plan.name} ended in no numbers: set guidance and the grid as in its configuration, or take "
+                "weights of another step"
+            )
+        return ends
 
     def condition(self, attributes: Sequence[Mapping[str, Attribute]], dropped: bool = False) -> Condition:
         """What the network is told of samples with these attributes, or the null for as many."""
@@ -209,6 +215,8 @@ class DiffusionModel(nn.Module):
             denoise = worse._in_latents_of(self, lambda x, sigma, _: worse.denoise(x, sigma, its))
             return autoguided(self.denoise, denoise, plan.guidance, *plan.interval)
         if not self.conditioner.width:
+            if plan.guidance != 1:
+                raise MedsynthError("sampler.guidance: the model has no classes; set it to 1, or give guide=RUN")
             return self.denoise
         return classifier_free(self.denoise, self.condition(attributes, dropped=True), plan.guidance, *plan.interval)
 

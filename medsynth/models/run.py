@@ -84,15 +84,18 @@ def build(spec: Mapping[str, Any], allow: Sequence[str] = ()) -> Any:
     values = dict(spec) if isinstance(spec, Mapping) else {}
     target = values.pop("_target_", None)
     if not isinstance(target, str) or (target not in ALLOWED_TARGETS and target not in allow):
+        named = target if isinstance(target, str) and target.isprintable() else "a part"
         raise RunError(
-            "the run names a part that is not on medsynth's allow-list and is not loaded; if you trust its source, "
-            "name the part in load_run(..., allow=[...])"
+            f"the run names {named}, which is not on "
+            "medsynth's allow-list and is not loaded; if you trust its source, name it in load_run(..., allow=[...])"
         )
     module, _, name = target.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)(**values)
     except (ImportError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError, RuntimeError):
-        raise RunError(f"the run's {target} cannot be made by this version of medsynth; update it") from None
+        raise RunError(
+            f"the run's {target} cannot be made: its settings were altered, or another version of medsynth wrote it"
+        ) from None
 
 
 def save_run(folder: Path, model: DiffusionModel, info: RunInfo) -> None:

@@ -56,7 +56,10 @@ class UNet(Recorded, nn.Module):
         if min(norm_groups, head_channels, res_blocks, levels, *features) < 1:
             raise MedsynthError("model: features, res_blocks, norm_groups and head_channels are at least 1")
         if any(width % norm_groups or width % head_channels for width in features):
-            raise MedsynthError("model: norm_groups and head_channels must divide every entry of features")
+            raise MedsynthError(
+                f"model.norm_groups={norm_groups} and model.head_channels={head_channels} must divide every entry of "
+                f"model.features={list(features)}; set them to a common divisor"
+            )
         self.stride = 2 ** (levels - 1)
         self.channels, self.vector, self.spatial = channels, vector, spatial
         self.unet = DiffusionModelUNet(

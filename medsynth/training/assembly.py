@@ -1,5 +1,6 @@
 """Cases and settings become a model whose latents are measured."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
 from medsynth.training.plan import DataPlan
+
+_MOST_VOXELS = 2**31
 
 
 def fit_data(cases: Path, data: DataPlan, cache: Path, progress: bool) -> FittedData:
@@ -43,6 +46,28 @@ def fit_data(cases: Path, data: DataPlan, cache: Path, progress: bool) -> Fitted
         )
 
 
+def check_network(data: DataPlan, autoencoder: Identity | Haar, network: Callable[..., UNet]) -> None:
+    """Refuse a network that does not fit the size of a sample, before a scan is prepared.
+
+    Raises:
+        MedsynthError: sides that do not divide, settings of the network that do not fit each other.
+    """
+    size = data.resampling.size
+    if math.prod(size) > _MOST_VOXELS:
+        raise MedsynthError(f"data.resampling.size={list(size)}: no memory holds samples of so many voxels")
+    if data.augmentation.shift >= min(size):
+        raise MedsynthError(
+            f"data.augmentation.shift={data.augmentation.shift} moves all of a sample of {list(size)} away; lower it"
+        )
+    with torch.device("meta"):
+        stride = network(rank=len(size), channels=1).stride * autoencoder.stride
+    if any(side % stride for side in size):
+        raise MedsynthError(
+            f"data.resampling.size={list(size)} does not divide by {stride}, the autoencoder's and the network's "
+            f"halvings: make every side a multiple of {stride}, or set fewer levels or features"
+        )
+
+
 def build_model(
     fitted: FittedData,
     data: DataPlan,
@@ -54,22 +79,13 @@ def build_model(
     """A model that fits the cases, its first weights a function of the seed.
 
     Raises:
-        MedsynthError: an attribute no training case has, a size the network cannot halve.
+        MedsynthError: more modes than the patients carry.
     """
     training = fitted.cases["train"].records
-    classes = {}
-    for name in data.conditions:
-        values = sorted(
-            {str(record.attributes[name]) for record in training if record.attributes.get(name) is not None}
-        )
-        if not values:
-            known = sorted(
-                {key for record in training for key, value in record.attributes.items() if value is not None}
-            )
-            raise MedsynthError(
-                f"no training case has the attribute {name}: set data.conditions; known: {', '.join(known) or 'none'}"
-            )
-        classes[name] = values
+    classes = {
+        name: sorted({str(record.attributes[name]) for record in training if record.attributes.get(name) is not None})
+        for name in data.conditions
+    }
     conditioner = ClassConditioner(classes)
     layout = fitted.preparation.layout
     augmentation = data.augmentation.width(layout.rank)
@@ -82,14 +98,7 @@ def build_model(
             views=parametrisation.views,
         )
     fixed = replace(parametrisation, modes=_modes(fitted, parametrisation))
-    model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation, fixed)
-    sides = model.latent_shape[1:]
-    if any(side % made.stride for side in sides):
-        raise MedsynthError(
-            f"data.resampling.size={list(layout.grid.shape)} gives a latent of {list(sides)}, which does not divide by "
-            f"{made.stride}: make every side a multiple of {made.stride * autoencoder.stride}"
-        )
-    return model
+    return DiffusionModel(layout, autoencoder, made, conditioner, augmentation, fixed)
 
 
 def _modes(fitted: FittedData, parametrisation: ParametrisationPlan) -> int:

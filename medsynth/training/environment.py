@@ -14,14 +14,26 @@ from medsynth.models.model import DiffusionModel
 from medsynth.models.run import read_run
 
 
-def choose_hardware(device: str, precision: str, model: DiffusionModel) -> tuple[str, str]:
-    """Accelerator and "bf16" or "fp32"."""
+def choose_accelerator(device: str, precision: str) -> str:
+    """Lightning's word for the device, "gpu" or "cpu".
+
+    Raises:
+        MedsynthError: another device or precision, a GPU that is not there.
+    """
     if device not in ("auto", "cpu", "cuda") or precision not in ("auto", "bf16", "fp32"):
         raise MedsynthError("device is auto, cpu or cuda; precision is auto, bf16 or fp32")
     cuda = torch.cuda.is_available()
     if device == "cuda" and not cuda:
         raise MedsynthError("device=cuda, but torch sees no GPU; set device=cpu or install a CUDA build of torch")
-    accelerator = "gpu" if cuda and device != "cpu" else "cpu"
+    return "gpu" if cuda and device != "cpu" else "cpu"
+
+
+def choose_precision(accelerator: str, precision: str, model: DiffusionModel) -> str:
+    """The word "bf16" or "fp32".
+
+    Raises:
+        MedsynthError: bf16 where its gradients are not to be trusted.
+    """
     if precision == "auto":
         able = torch.cuda.is_bf16_supported() if accelerator == "gpu" else torch.cpu._is_avx512_bf16_supported()
         precision = "bf16" if able else "fp32"
@@ -32,7 +44,7 @@ def choose_hardware(device: str, precision: str, model: DiffusionModel) -> tuple
             "bf16 on a CPU needs more than 2 voxels a side in the network's coarsest level: set precision=fp32, "
             "a larger data.resampling.size or fewer model.features"
         )
-    return accelerator, precision
+    return precision
 
 
 def _bf16_gradients_break(model: DiffusionModel, accelerator: str) -> bool:

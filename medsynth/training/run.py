@@ -13,17 +13,19 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from medsynth.data.datamodule import VolumeDataModule
 from medsynth.data.dataset import PreparedCases, default_cache
-from medsynth.errors import MedsynthError
+from medsynth.data.preparation import Preparation
+from medsynth.errors import MedsynthError, RunError, Terminated
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.run import RUN_FILE, load_run, save_run
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
-from medsynth.training.assembly import build_model, fit_data, fit_latents
+from medsynth.training.assembly import build_model, check_network, fit_data, fit_latents
 from medsynth.training.checkpoints import Keeper, SealedCheckpointIO, initialise_from, newest_whole
-from medsynth.training.environment import choose_hardware, describe_environment, environments
+from medsynth.training.environment import choose_accelerator, choose_precision, describe_environment, environments
 from medsynth.training.module import DiffusionModule
 from medsynth.training.objective import Objective
 from medsynth.training.origin import require_same, run_info
@@ -78,7 +80,10 @@ def train(
         raise MedsynthError("seed and workers are 0 or more, threads 1 or more, or null")
     if threads is not None:
         torch.set_num_threads(threads)
+    check_network(data, autoencoder, model)
+    accelerator = choose_accelerator(device, precision)
     fitted = fit_data(cases, data, cache or default_cache(), progress)
+    _note_units(fitted.preparation, progress)
     diffusion = build_model(fitted, data, autoencoder, model, parametrisation or ParametrisationPlan(), seed)
     state = newest_whole(out / "checkpoints")
     begin = 0 if state is None else int(state.stem.split("-")[1])
@@ -99,11 +104,13 @@ def train(
         validation_most=data.validation_most,
     )
     parent = None if init_from is None else load_run(init_from)
+    if init_from is not None:
+        _require_its_split(init_from, fitted.preparation)
     if state is None:
         fit_latents(diffusion, loaders.training, progress)
         if parent is not None:
             initialise_from(diffusion.network, parent.model.network.state_dict())
-    accelerator, bits = choose_hardware(device, precision, diffusion)
+    bits = choose_precision(accelerator, precision, diffusion)
     facts = {
         "seed": seed,
         "schedule": asdict(trainer),
@@ -173,7 +180,31 @@ def _run_trainer(
         except SystemExit as end:  # what Lightning makes of an interrupt
             if isinstance(end.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from None
+            if isinstance(end, SIGTERMException):
+                raise Terminated from None
             raise
+
+
+def _note_units(preparation: Preparation, progress: bool) -> None:
+    """CT that was ingested without its modality looks like any other picture."""
+    for image in preparation.layout.images:
+        if progress and image.units == "arbitrary" and image.low < 0:
+            print(
+                f"note: channel {image.name} has a window below 0 and arbitrary units, and samples will have them too; "
+                "if these are CTs in HU, ingest them with modality=CT",
+                flush=True,
+            )
+
+
+def _require_its_split(parent: Path, preparation: Preparation) -> None:
+    """Refuse to hold out patients of the same cases that the parent has trained on."""
+    earlier = Preparation.read(parent)
+    if earlier.cases_sha256 == preparation.cases_sha256 and earlier.split != preparation.split:
+        same = ", ".join(f"data.split.{name}={value}" for name, value in asdict(earlier.split).items())
+        raise RunError(
+            f"init_from: that run divided the same patients in another way, and trained on some that are held out now; "
+            f"set {same}"
+        )
 
 
 @contextmanager

@@ -158,7 +158,7 @@ def test_scans_that_cannot_be_used(
         (["data.augmentation.flip=[-1]"], "data.augmentation.flip names axes from 0 on, each once"),
         (["data.augmentation.flip=[5]"], "data.augmentation.flip: a sample has the axes 0 to 2"),
         (["trainer.validate_every=3"], "multiples of validate_every"),
-        (["model.features=[12,12]"], "must divide every entry of features"),
+        (["model.features=[12,12]"], "must divide every entry of model.features=[12, 12]"),
         (["init_from=nowhere"], "init_from names no folder"),
         (["precision=fp8"], "precision is auto, bf16 or fp32"),
     ],

@@ -207,3 +207,15 @@ def test_plans_that_make_no_sense(wrong) -> None:
 def test_parametrisations_that_make_no_sense(wrong) -> None:
     with pytest.raises(MedsynthError, match="parametrisation"):
         ParametrisationPlan(**wrong)
+
+
+def test_samples_of_no_numbers_are_an_error() -> None:
+    made = model()
+    made.network = Constant(float("nan"))
+    with pytest.raises(MedsynthError, match="ended in no numbers"):
+        latents(made, steps=2)
+
+
+def test_guidance_without_classes_or_guide_is_refused() -> None:
+    with pytest.raises(MedsynthError, match=r"set it to 1, or give guide=RUN"):
+        latents(model(), steps=2, guidance=2.0)

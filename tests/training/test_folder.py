@@ -1,13 +1,16 @@
 """The run folder of a training that is called again: what is kept, and what is refused."""
 
+import os
+import signal
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
+from medsynth.data.augmentation import Augmentation
 from medsynth.data.resampling import Resampling
 from medsynth.data.split import SplitPlan
-from medsynth.errors import MedsynthError
+from medsynth.errors import MedsynthError, Terminated
 from medsynth.models.run import load_run
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
@@ -91,3 +94,51 @@ def test_numbers_of_processes_and_threads(cases, tmp_path, wrong):
 def test_networks_of_nothing_are_one_line(cases, tmp_path, wrong):
     with pytest.raises(MedsynthError, match="model: features, res_blocks, norm_groups and head_channels are at least"):
         run(cases, tmp_path / "out", model=partial(NETWORK, **wrong))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            {"data": replace(DATA, resampling=replace(DATA.resampling, size=(6, 8, 8)))},
+            "make every side a multiple of 4",
+        ),
+        ({"data": replace(DATA, resampling=replace(DATA.resampling, size=(4096,) * 3))}, "no memory holds"),
+        ({"data": replace(DATA, augmentation=Augmentation(shift=8))}, "moves all of a sample"),
+        ({"data": replace(DATA, conditions=("age",))}, "no training case has the attribute age"),
+        ({"model": partial(NETWORK, features=(12, 12))}, "norm_groups=4 and model.head_channels=8 must divide"),
+        ({"device": "tpu"}, "device is auto, cpu or cuda"),
+    ],
+)
+def test_settings_are_checked_before_a_scan_is_prepared(cases, tmp_path, monkeypatch, wrong, said):
+    def prepared(*_):
+        raise AssertionError("a scan was prepared")
+
+    monkeypatch.setattr("medsynth.data.dataset.PreparedCases.__getitem__", prepared)
+    with pytest.raises(MedsynthError, match=said):
+        run(cases, tmp_path / "out", **wrong)
+
+
+def test_fine_tuning_keeps_the_split_of_its_parent(cases, finished, tmp_path):
+    """Another split would hold out patients that the parent was trained on."""
+    other = replace(DATA, split=SplitPlan(seed=7, validation=0.2, test=0.2))
+    with pytest.raises(MedsynthError, match=r"held out now; set data\.split\.seed=0, data\.split\.validation=0\.2"):
+        run(cases, tmp_path / "out", data=other, init_from=finished)
+
+
+def test_ct_without_its_modality_is_noted(make_cases, tmp_path, capsys):
+    cases = make_cases(tmp_path / "cases", units="arbitrary")
+    run(cases, tmp_path / "out", progress=True)
+    assert "ingest them with modality=CT" in capsys.readouterr().out
+
+
+def test_sigterm_is_told_from_an_interrupt(cases, tmp_path, monkeypatch):
+    from medsynth.training import module
+
+    def terminated(self, batch, batch_idx):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return self.model.network.unet.out[-1].conv.weight.sum()
+
+    monkeypatch.setattr(module.DiffusionModule, "training_step", terminated)
+    with pytest.raises(Terminated):
+        run(cases, tmp_path / "out")
