@@ -19,7 +19,7 @@ def samples_content(key: str, folder: Path) -> str:
 def run_content(key: str, folder: Path) -> str:
     """Hash of a trained run: its description and its weights."""
     description = _index(key, folder, "run.json", "train")
-    weights = sorted((folder / "weights").glob("*.ckpt"))
+    weights = sorted((folder / "weights").rglob("*.ckpt"))
     if not weights:
         raise MedsynthError(
             f"{key}: {folder} holds no weights yet: let `medsynth train` go on until its first validation"

@@ -65,6 +65,7 @@ def generate(
     guide: Path | None = None,
     condition: Mapping[str, Attribute] | None = None,
     weights: str = "best",
+    ema: float | None = None,
     batch_size: int = 8,
     device: str = "auto",
     progress: bool = True,
@@ -83,6 +84,7 @@ def generate(
         guide: a worse run of the same samples, earlier or smaller: autoguidance by sampler.guidance.
         condition: attributes for all samples.
         weights: "best", "last" or "untrained" (a control).
+        ema: with "last": relative width of the average of the weights; None is the trained one.
         batch_size: how many at a time; does not change the samples.
         device: "auto", "cpu" or "cuda".
         progress: whether to show a bar.
@@ -94,13 +96,13 @@ def generate(
     if count < 1 or batch_size < 1:
         raise MedsynthError("count and batch_size are at least 1")
     place = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device
-    loaded = load_run(run, weights=weights, device=place)
+    loaded = load_run(run, weights=weights, ema=ema, device=place)
     worse = None if guide is None else load_run(guide, weights=weights, device=place)
     conditioner, given = loaded.model.conditioner, dict(condition or {})
     conditioner.check(given)
     wanted = [conditioner.in_turn(index, given) for index in range(count)]
     preparation = Preparation.read(run)
-    job = _Job(out, loaded, worse, preparation, sampler or SamplingPlan(), seed, weights)
+    job = _Job(out, loaded, worse, preparation, sampler or SamplingPlan(), seed, weights, ema)
     job.check(wanted[:1])
     out.mkdir(parents=True, exist_ok=True)
     finished = _finished(out, count)
@@ -134,12 +136,13 @@ class _Job:
     plan: SamplingPlan
     seed: int
     weights: str
+    ema: float | None
 
     @property
     def sampler(self) -> dict[str, Attribute]:
         """Of the samples' records."""
         guide = {} if self.guide is None else {"guide": self.guide.checkpoint}
-        return {**self.plan.to_record(), "weights": self.weights, **guide}
+        return {**self.plan.to_record(), "weights": self.weights, "ema": self.ema, **guide}
 
     @property
     def worse(self) -> DiffusionModel | None:

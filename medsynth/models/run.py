@@ -4,6 +4,7 @@
     RUN/preparation.json      how cases were brought to the form of a sample
     RUN/weights/best.ckpt     averaged weights with the lowest validation loss
     RUN/weights/last.ckpt     averaged weights of the last validation
+    RUN/weights/averages/     snapshots, from which averages of other widths are made
     RUN/checkpoints/          full training states, to resume from
 
 A run may come from anywhere, so it is read as untrusted input: only the classes listed
@@ -21,6 +22,7 @@ import torch
 
 from medsynth.errors import MedsynthError, RunError
 from medsynth.files import write_json
+from medsynth.models.averages import load_average
 from medsynth.models.conditioner import ClassConditioner
 from medsynth.models.layout import Layout
 from medsynth.models.model import DiffusionModel
@@ -184,12 +186,21 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
         raise RunError("the run's parts do not fit each other: it was altered; copy it again, or train anew") from None
 
 
-def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu", allow: Sequence[str] = ()) -> Run:
+def load_run(
+    folder: str | Path,
+    *,
+    weights: str = "best",
+    ema: float | None = None,
+    device: str = "cpu",
+    allow: Sequence[str] = (),
+) -> Run:
     """Load a run, from this site or another.
 
     Args:
         folder: RUN.
         weights: "best" (lowest validation loss), "last", or "untrained" for a control.
+        ema: with "last": relative width of the average of the weights, made from the run's snapshots; None is
+            the one that was trained with.
         device: where to, "cpu" or "cuda".
         allow: dotted names of further classes that its run.json may name.
 
@@ -204,12 +215,17 @@ def load_run(folder: str | Path, *, weights: str = "best", device: str = "cpu", 
         raise MedsynthError("device is auto, cpu or cuda")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise MedsynthError("device=cuda, but torch sees no GPU; set device=cpu or install a CUDA build of torch")
+    if ema is not None and weights != "last":
+        raise MedsynthError("ema: an average of another width is of the last step; set weights=last")
     source = "last" if weights == "untrained" else weights
     sealed = read_sealed(folder / "weights" / f"{source}.ckpt", device)
     try:
         state = sealed.content["model"]
         if weights == "untrained":  # the control: what was measured of the data, and a network that learnt nothing
             state = {name: value for name, value in state.items() if not name.startswith("network.")}
+        if ema is not None:
+            average = load_average(folder, ema, device)
+            state = {**state, **{f"network.{name}": value for name, value in average.items()}}
         found = model.load_state_dict(state, strict=weights != "untrained")
         if any(not name.startswith("network.") for name in found.missing_keys):
             raise KeyError

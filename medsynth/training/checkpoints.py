@@ -11,6 +11,7 @@ from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Callback
 
 from medsynth.errors import RunError
+from medsynth.models.averages import save_snapshot
 from medsynth.models.run import save_weights
 from medsynth.models.sealed import read_sealed, write_sealed
 from medsynth.training.module import DiffusionModule
@@ -65,10 +66,11 @@ class Keeper(Callback):
         run: RUN.
         every: steps between two states; a multiple of the validation's distance.
         keep: how many states to keep.
+        snapshot_every: steps between two snapshots of the averages; None for none.
     """
 
-    def __init__(self, run: Path, every: int, keep: int = 2) -> None:
-        self.run, self.every, self.keep = run, every, keep
+    def __init__(self, run: Path, every: int, keep: int = 2, snapshot_every: int | None = None) -> None:
+        self.run, self.every, self.keep, self.snapshot_every = run, every, keep, snapshot_every
         self.best = float("inf")
         self.best_step = 0
 
@@ -90,6 +92,8 @@ class Keeper(Callback):
             save_weights(self.run, "last", pl_module.average, facts)
             if loss < self.best:
                 save_weights(self.run, "best", pl_module.average, facts)
+            if self.snapshot_every and (step % self.snapshot_every == 0 or step == trainer.max_steps):
+                save_snapshot(self.run, step, pl_module.averages())
         if loss < self.best:
             self.best, self.best_step = loss, step
         if step % self.every == 0 or step == trainer.max_steps:

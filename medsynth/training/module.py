@@ -6,15 +6,15 @@ from typing import Any
 
 import lightning
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from medsynth.data.dataset import Sample
 from medsynth.diffusion.denoiser import Condition, to_rank
 from medsynth.diffusion.loss import denoising_loss, loss_weight
 from medsynth.diffusion.noise import generator_for, seeded_noise, stratified_uniform
 from medsynth.errors import MedsynthError
+from medsynth.models.averages import power_decay, power_gamma, update_average
 from medsynth.models.model import DiffusionModel
-from medsynth.training.ema import power_decay, power_gamma, update_average
 from medsynth.training.objective import Objective
 
 
@@ -31,15 +31,25 @@ class DiffusionModule(lightning.LightningModule):
         seed: of the training.
         batch_size: of the global batch.
         steps: at which the learning rate has come down.
+        snapshots: whether a second average, half as wide, is kept for averages of other widths.
     """
 
-    def __init__(self, model: DiffusionModel, objective: Objective, *, seed: int, batch_size: int, steps: int) -> None:
+    def __init__(
+        self,
+        model: DiffusionModel,
+        objective: Objective,
+        *,
+        seed: int,
+        batch_size: int,
+        steps: int,
+        snapshots: bool = False,
+    ) -> None:
         super().__init__()
         self.model = model
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
         self.objective = objective
         self.seed, self.batch_size, self.steps = seed, batch_size, steps
-        self.gamma = power_gamma(objective.ema)
+        self.narrow = copy.deepcopy(model.network).requires_grad_(False).eval() if snapshots else None
         self._sums = torch.zeros(2, dtype=torch.float64)
 
     def channel_weight(self) -> Tensor:
@@ -84,7 +94,14 @@ class DiffusionModule(lightning.LightningModule):
         """Step, then bring the average of the weights up to date, before any callback can save it."""
         done = self.global_step
         super().optimizer_step(*args, **kwargs)
-        update_average(self.average, self.model, power_decay(done + 1, self.gamma))
+        update_average(self.average, self.model, power_decay(done + 1, power_gamma(self.objective.ema)))
+        if self.narrow is not None:
+            update_average(self.narrow, self.model.network, power_decay(done + 1, power_gamma(self.objective.ema / 2)))
+
+    def averages(self) -> dict[float, nn.Module]:
+        """The averaged networks by their relative width."""
+        wide: dict[float, nn.Module] = {self.objective.ema: self.average.network}
+        return wide if self.narrow is None else {**wide, self.objective.ema / 2: self.narrow}
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums anew."""

@@ -71,6 +71,8 @@ class Schedule:
         checkpoint_every: steps between training states; a multiple of `validate_every`.
         preview_every: steps between contact sheets; a multiple of `validate_every`.
         preview_count: samples on a contact sheet, 0 for none.
+        snapshot_every: steps between snapshots of the averaged weights, from which averages of other
+            widths are made afterwards; a multiple of `validate_every`; None for none.
     """
 
     steps: int
@@ -78,9 +80,12 @@ class Schedule:
     checkpoint_every: int
     preview_every: int
     preview_count: int = 4
+    snapshot_every: int | None = None
 
     def __post_init__(self) -> None:
-        every = self.validate_every
+        every, snapshots = self.validate_every, self.snapshot_every
+        if snapshots is not None and (snapshots < 1 or snapshots % max(every, 1)):
+            raise MedsynthError(f"trainer: snapshot_every is null or a multiple of validate_every={every}")
         if min(self.steps, every, self.checkpoint_every, self.preview_every) < 1 or self.preview_count < 0:
             raise MedsynthError("trainer: steps and the distances between looks are at least 1")
         if self.steps % every or self.checkpoint_every % every or self.preview_every % every:

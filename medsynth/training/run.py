@@ -125,10 +125,17 @@ def train(
         require_same(out, diffusion, fitted.preparation, info)
     environment = describe_environment(accelerator, bits, workers)
     info = replace(info, training={**facts, "environments": environments(out, begin, environment, progress)})
-    module = DiffusionModule(diffusion, objective, seed=seed, batch_size=data.batch_size, steps=trainer.steps)
+    module = DiffusionModule(
+        diffusion,
+        objective,
+        seed=seed,
+        batch_size=data.batch_size,
+        steps=trainer.steps,
+        snapshots=trainer.snapshot_every is not None,
+    )
     fitted.preparation.write(out)
     save_run(out, diffusion, info)
-    keeper = Keeper(out, trainer.checkpoint_every)
+    keeper = Keeper(out, trainer.checkpoint_every, snapshot_every=trainer.snapshot_every)
     if begin < trainer.steps:
         callbacks = [TrainingBar(trainer.steps, progress), keeper]
         callbacks.append(Previews(out, trainer.preview_count, trainer.preview_every))

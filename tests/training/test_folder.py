@@ -1,17 +1,20 @@
 """The run folder of a training that is called again: what is kept, and what is refused."""
 
 import os
+import shutil
 import signal
 from dataclasses import replace
 from functools import partial
 
 import pytest
+import torch
 
 from medsynth.data.augmentation import Augmentation
 from medsynth.data.resampling import Resampling
 from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError, Terminated
 from medsynth.models.run import load_run
+from medsynth.models.sealed import read_sealed
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
 from medsynth.training.objective import Objective
@@ -25,6 +28,7 @@ DATA = DataPlan(
     split=SplitPlan(validation=0.2, test=0.2),
     batch_size=2,
 )
+SCHEDULE = {"steps": 6, "validate_every": 2, "checkpoint_every": 8, "preview_every": 2, "preview_count": 0}
 NETWORK = partial(UNet, features=(8, 8), head_channels=8, norm_groups=4)
 
 
@@ -33,7 +37,7 @@ def cases(make_cases, tmp_path_factory):
     return make_cases(tmp_path_factory.mktemp("folder") / "cases")
 
 
-def run(cases, out, data=DATA, **settings):
+def run(cases, out, data=DATA, snapshot_every=None, trainer=None, **settings):
     return train(
         cases,
         out,
@@ -41,7 +45,7 @@ def run(cases, out, data=DATA, **settings):
         autoencoder=Haar(),
         model=settings.pop("model", NETWORK),
         objective=Objective(warmup=2),
-        trainer=Schedule(steps=6, validate_every=2, checkpoint_every=8, preview_every=2, preview_count=0),
+        trainer=trainer or Schedule(**SCHEDULE, snapshot_every=snapshot_every),
         cache=cases.parent / "cache",
         **{"precision": "fp32", "threads": 1, "progress": False, **settings},
     )
@@ -142,3 +146,33 @@ def test_sigterm_is_told_from_an_interrupt(cases, tmp_path, monkeypatch):
     monkeypatch.setattr(module.DiffusionModule, "training_step", terminated)
     with pytest.raises(Terminated):
         run(cases, tmp_path / "out")
+
+
+def test_snapshots_give_averages_of_other_widths(cases, tmp_path):
+    out = tmp_path / "run"
+    run(cases, out, snapshot_every=2)
+    kept = sorted(path.name for path in (out / "weights" / "averages").iterdir())
+    assert kept == ["step-00000002.ckpt", "step-00000004.ckpt", "step-00000006.ckpt"]
+    trained = load_run(out, weights="last").model.state_dict()
+    own, narrower = (load_run(out, weights="last", ema=ema).model.state_dict() for ema in (0.1, 0.02))
+    assert all(torch.allclose(own[name], trained[name], atol=1e-5) for name in trained)
+    changed = {name for name in trained if not torch.equal(narrower[name], trained[name])}
+    assert changed
+    assert all(name.startswith("network.") for name in changed)
+    with pytest.raises(MedsynthError, match="set weights=last"):
+        load_run(out, ema=0.05)
+
+
+def test_the_second_average_resumes_in_the_same_bits(cases, tmp_path):
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    schedule = Schedule(
+        steps=4, validate_every=2, checkpoint_every=2, preview_every=2, preview_count=0, snapshot_every=4
+    )
+    for out in (whole, parted):
+        run(cases, out, trainer=schedule)
+    (parted / "checkpoints" / "step-00000004.ckpt").unlink()
+    shutil.rmtree(parted / "weights" / "averages")
+    assert run(cases, parted, trainer=schedule).resumed_from == 2
+    first, second = (read_sealed(out / "weights/averages/step-00000004.ckpt").content for out in (whole, parted))
+    for one, other in zip(first["networks"], second["networks"], strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in one)

@@ -1,0 +1,121 @@
+"""Averages of the weights over training, and those of another width made from snapshots afterwards."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from medsynth.errors import MedsynthError, RunError
+from medsynth.models.sealed import read_sealed, write_sealed
+
+FOLDER = "averages"
+"""Below RUN/weights."""
+
+
+def power_gamma(sigma_rel: float) -> float:
+    """Exponent gamma of the power-function average of relative width `sigma_rel` (Karras et al. 2024, eq. 124).
+
+    sigma_rel = sqrt(gamma + 1) / ((gamma + 2) sqrt(gamma + 3)); 0.1 gives 6.94.
+    """
+    if not 0 < sigma_rel < 0.28:
+        raise ValueError("sigma_rel lies between 0 and 0.28")
+    t = sigma_rel**-2
+    roots = np.roots([1, 7, 16 - t, 12 - t])
+    return float(roots[np.isreal(roots)].real.max())
+
+
+def power_decay(step: int, gamma: float) -> float:
+    """Decay of the power-function average at `step` >= 1 (Karras et al. 2024, eq. 127)."""
+    return float((1 - 1 / step) ** (gamma + 1))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Average <- decay average + (1 - decay) model, parameters; buffers are copied."""
+    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+    for kept, buffer in zip(average.buffers(), model.buffers(), strict=True):
+        kept.copy_(buffer)
+
+
+def profile_products(
+    first: Sequence[tuple[float, float]], second: Sequence[tuple[float, float]]
+) -> NDArray[np.float64]:
+    """Integrals of the products of averaging profiles (Karras et al. 2024, appendix C.3 and Algorithm 3).
+
+    The profile of exponent gamma at step t is (gamma + 1) tau^gamma / t^(gamma + 1) for tau below t.
+
+    Args:
+        first, second: (step, gamma) each.
+
+    Returns:
+        (len(first), len(second)), divided by the geometric mean of the two profiles' own: 1 where they are one.
+    """
+    (t, a), (u, b) = (np.array(pairs, dtype=np.float64).T for pairs in (first, second))
+    t, a, u, b = t[:, None], a[:, None], u[None], b[None]
+    least = np.minimum(t, u)
+    whole = np.sqrt((2 * a + 1) * (2 * b + 1)) / (a + b + 1)
+    product: NDArray[np.float64] = whole * (least / t) ** (a + 0.5) * (least / u) ** (b + 0.5)
+    return product
+
+
+def snapshot_weights(snapshots: Sequence[tuple[float, float]], step: float, width: float) -> NDArray[np.float64]:
+    """Weights of snapshots whose sum is nearest to the average of `width` at `step` (Karras et al. 2024, eq. 6).
+
+    Args:
+        snapshots: (step, gamma) each, none after `step`.
+        step: of the average that is wanted.
+        width: its relative width, sigma_rel.
+
+    Returns:
+        (len(snapshots),), sum 1 about.
+    """
+    target = [(step, power_gamma(width))]
+    solved = np.linalg.lstsq(profile_products(snapshots, snapshots), profile_products(snapshots, target), rcond=1e-12)[
+        0
+    ]
+    norms = [np.sqrt((gamma + 1) ** 2 / ((2 * gamma + 1) * at)) for at, gamma in (*snapshots, *target)]
+    weights: NDArray[np.float64] = solved[:, 0] * norms[-1] / np.array(norms[:-1])
+    return weights
+
+
+def save_snapshot(run: Path, step: int, networks: Mapping[float, nn.Module]) -> None:
+    """Write the averages of several widths at a step: {width: network}."""
+    content = {
+        "step": step,
+        "widths": list(networks),
+        "networks": [network.state_dict() for network in networks.values()],
+    }
+    write_sealed(run / "weights" / FOLDER / f"step-{step:08d}.ckpt", content)
+
+
+def load_average(run: Path, width: float, device: str = "cpu") -> dict[str, Tensor]:
+    """State of the network whose weights are averaged with another width, at the last snapshot.
+
+    Raises:
+        MedsynthError: a width outside 0 to 0.28, a run without snapshots.
+        RunError: a snapshot that is cut short or altered.
+    """
+    if not 0 < width < 0.28:
+        raise MedsynthError("ema is a relative width between 0 and 0.28")
+    paths = sorted((run / "weights" / FOLDER).glob("step-*.ckpt"))
+    if not paths:
+        raise MedsynthError("ema: the run kept no snapshots; train with trainer.snapshot_every, or leave ema=null")
+    known: list[tuple[float, float]] = []
+    places: list[tuple[Path, int]] = []
+    for path in paths:
+        content = read_sealed(path).content
+        try:
+            known += [(float(content["step"]), power_gamma(own)) for own in content["widths"]]
+            places += [(path, number) for number in range(len(content["widths"]))]
+        except (KeyError, TypeError, ValueError):
+            raise RunError(f"snapshot {path.name} was altered; copy the run again") from None
+    total: dict[str, Tensor] = {}
+    weights = snapshot_weights(known, max(step for step, _ in known), width)
+    for weight, (path, number) in zip(weights.tolist(), places, strict=True):
+        state: dict[str, Tensor] = read_sealed(path, device).content["networks"][number]
+        for name, value in state.items():
+            total[name] = total.get(name, torch.zeros((), dtype=torch.float64)) + weight * value.double()
+    return {name: value.float() for name, value in total.items()}
