@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 from medsynth.data.augmentation import Augmentation
 from medsynth.data.dataset import PreparedCases, Sample, StepBatches, TrainingSamples, ValidationSamples
 from medsynth.data.fitting import FittedData
-from medsynth.models.conditioner import ClassConditioner
+from medsynth.models.conditioner import AttributeConditioner
 
 
 class VolumeDataModule(lightning.LightningDataModule):
@@ -30,7 +30,7 @@ class VolumeDataModule(lightning.LightningDataModule):
         self,
         fitted: FittedData,
         training_cases: PreparedCases,
-        conditioner: ClassConditioner,
+        conditioner: AttributeConditioner,
         augmentation: Augmentation,
         *,
         batch_size: int,

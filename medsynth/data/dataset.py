@@ -16,7 +16,7 @@ from medsynth.data.augmentation import Augmentation
 from medsynth.data.resampling import Intensity, Resampling, read_case
 from medsynth.errors import MedsynthError, RunError
 from medsynth.files import disk_errors, sha256_json
-from medsynth.models.conditioner import ClassConditioner
+from medsynth.models.conditioner import AttributeConditioner
 from medsynth.models.label_field import label_channels
 from medsynth.models.sealed import read_sealed, write_sealed
 from medsynth.records import CaseRecord
@@ -189,14 +189,14 @@ class TrainingSamples(Dataset[Sample]):
         self,
         cases: PreparedCases,
         slices: Sequence[int],
-        conditioner: ClassConditioner,
+        conditioner: AttributeConditioner,
         augmentation: Augmentation,
         seed: int,
         spacing: Sequence[float] | None = None,
     ) -> None:
         self.cases, self.augmentation, self.seed, self.spacing = cases, augmentation, seed, spacing
         self.places = _places(slices)
-        self.vectors = [conditioner.vector(record.attributes) for record in cases.records]
+        self.vectors = [conditioner.vector(conditioner.known(record.attributes)) for record in cases.records]
         self._order: tuple[int, np.ndarray[Any, Any]] | None = None
 
     def place(self, number: int) -> tuple[int, int]:
@@ -223,7 +223,7 @@ class ValidationSamples(Dataset[Sample]):
         self,
         cases: PreparedCases,
         slices: Sequence[int],
-        conditioner: ClassConditioner,
+        conditioner: AttributeConditioner,
         augmentation: Augmentation,
         most: int,
     ) -> None:
@@ -231,7 +231,7 @@ class ValidationSamples(Dataset[Sample]):
         places = _places(slices)
         chosen = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).astype(int))
         self.places = [places[i] for i in chosen]
-        # A class that no training patient has is unknown to the model: its null.
+        # A class that no training patient has is unknown to the model, and a number that is none: their null.
         self.vectors = [conditioner.vector(conditioner.known(record.attributes)) for record in cases.records]
         self.silence = torch.zeros(augmentation.width(len(cases.plan.resampling.size)))
 

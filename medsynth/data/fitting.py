@@ -45,6 +45,7 @@ def fit_preparation(
     conditions: Sequence[str],
     cache: Path,
     each: Callable[[str, int], Callable[[], None]],
+    numbers: Sequence[str] = (),
 ) -> FittedData:
     """Prepare the training and validation cases and learn what a sample's form needs.
 
@@ -60,9 +61,10 @@ def fit_preparation(
         label_reach: voxels from a label's edge to where its channel is +1 and -1.
         resampling: orientation, spacing, size.
         split: how to divide the patients.
-        conditions: attributes the model will be conditioned on.
+        conditions: attributes the model will be conditioned on as classes.
         cache: folder of prepared tensors.
         each: `each(text, total)` announces work and returns what to call after each case.
+        numbers: attributes it will be conditioned on as numbers.
 
     Raises:
         MedsynthError: cases that lack what is asked for, too few patients.
@@ -77,7 +79,7 @@ def fit_preparation(
         raise MedsynthError(
             f"no case has the channels {', '.join([*images, *([label] if label else [])])}{_offer(records)}"
         )
-    _require_attributes([record for record in usable if splits[record.patient] == "train"], conditions)
+    _require_attributes([record for record in usable if splits[record.patient] == "train"], [*conditions, *numbers])
     names = _label_names(usable) if label else {}
     plan = CasePlan(
         intensity=images, label=label, label_values=tuple(names), label_reach=label_reach, resampling=resampling
@@ -145,7 +147,8 @@ def _require_attributes(training: Sequence[CaseRecord], conditions: Sequence[str
     for name in conditions:
         if name not in known:
             raise MedsynthError(
-                f"no training case has the attribute {name}: set data.conditions; known: {', '.join(known) or 'none'}"
+                f"no training case has the attribute {name}: set data.conditions and data.numbers; known: "
+                f"{', '.join(known) or 'none'}"
             )
 
 

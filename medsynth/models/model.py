@@ -12,7 +12,7 @@ from medsynth.diffusion.guidance import autoguided, classifier_free
 from medsynth.diffusion.noise import seeded_noise
 from medsynth.diffusion.parametrisations import Edm, Epsilon, Flow, Parametrisation, Velocity, denoised
 from medsynth.errors import MedsynthError
-from medsynth.models.conditioner import ClassConditioner, batch_condition
+from medsynth.models.conditioner import AttributeConditioner, batch_condition
 from medsynth.models.layout import Decoded, Layout
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.sampling import SAMPLERS, SamplingPlan
@@ -43,7 +43,7 @@ class DiffusionModel(nn.Module):
         layout: Layout,
         autoencoder: Identity | Haar,
         network: UNet,
-        conditioner: ClassConditioner,
+        conditioner: AttributeConditioner,
         augmentation: int = 0,
         parametrisation: ParametrisationPlan | None = None,
     ) -> None:

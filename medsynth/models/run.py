@@ -23,7 +23,7 @@ import torch
 from medsynth.errors import MedsynthError, RunError
 from medsynth.files import write_json
 from medsynth.models.averages import load_average
-from medsynth.models.conditioner import ClassConditioner
+from medsynth.models.conditioner import AttributeConditioner
 from medsynth.models.layout import Layout
 from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
@@ -34,7 +34,7 @@ WEIGHTS = ("best", "last")
 _SCHEMA = "medsynth.run/3"
 ALLOWED_TARGETS = frozenset(
     {
-        "medsynth.models.conditioner.ClassConditioner",
+        "medsynth.models.conditioner.AttributeConditioner",
         "medsynth.nets.autoencoders.Haar",
         "medsynth.nets.autoencoders.Identity",
         "medsynth.nets.unet.UNet",
@@ -178,7 +178,7 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
         autoencoder, conditioner, network = (
             build(parts[name], allow) for name in ("autoencoder", "conditioner", "network")
         )
-    if not isinstance(conditioner, ClassConditioner) or not hasattr(autoencoder, "latent_channels"):
+    if not isinstance(conditioner, AttributeConditioner) or not hasattr(autoencoder, "latent_channels"):
         raise RunError("the run's parts are not in their places: it was altered; copy it again, or train anew")
     try:
         return DiffusionModel(layout, autoencoder, network, conditioner, augmentation, parametrisation), info

@@ -1,7 +1,7 @@
 """Cases and settings become a model whose latents are measured."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +15,12 @@ from medsynth.data.resampling import Intensity
 from medsynth.diffusion.gaussian import most_modes
 from medsynth.diffusion.noise import generator_for
 from medsynth.errors import MedsynthError
-from medsynth.models.conditioner import ClassConditioner
+from medsynth.models.conditioner import AttributeConditioner, as_number
 from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.unet import UNet
+from medsynth.records import CaseRecord
 from medsynth.training.plan import DataPlan
 
 _MOST_VOXELS = 2**31
@@ -41,6 +42,7 @@ def fit_data(cases: Path, data: DataPlan, cache: Path, progress: bool) -> Fitted
             resampling=data.resampling,
             split=data.split,
             conditions=data.conditions,
+            numbers=data.numbers,
             cache=cache,
             each=each,
         )
@@ -86,7 +88,7 @@ def build_model(
         name: sorted({str(record.attributes[name]) for record in training if record.attributes.get(name) is not None})
         for name in data.conditions
     }
-    conditioner = ClassConditioner(classes)
+    conditioner = AttributeConditioner(classes, {name: _spread(training, name) for name in data.numbers})
     layout = fitted.preparation.layout
     augmentation = data.augmentation.width(layout.rank)
     with torch.random.fork_rng(devices=[]):
@@ -99,6 +101,26 @@ def build_model(
         )
     fixed = replace(parametrisation, modes=_modes(fitted, parametrisation))
     return DiffusionModel(layout, autoencoder, made, conditioner, augmentation, fixed)
+
+
+def _spread(training: Sequence[CaseRecord], name: str) -> tuple[float, float]:
+    """Mean and standard deviation of a number over the training patients, each the mean of its scans.
+
+    Raises:
+        MedsynthError: fewer than two patients have it, or all the same.
+    """
+    own: dict[str, list[float]] = {}
+    for record in training:
+        number = as_number(record.attributes.get(name))
+        if number is not None:
+            own.setdefault(record.patient, []).append(number)
+    means = torch.tensor([sum(numbers) / len(numbers) for numbers in own.values()], dtype=torch.float64)
+    if len(means) < 2 or not means.std() > 0:
+        raise MedsynthError(
+            f"data.numbers: {name} is a number in {len(means)} training patients and must differ between two or more; "
+            "leave it out, or name it in data.conditions if its values are classes"
+        )
+    return float(means.mean()), float(means.std())
 
 
 def _modes(fitted: FittedData, parametrisation: ParametrisationPlan) -> int:

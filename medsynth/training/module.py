@@ -45,6 +45,10 @@ class DiffusionModule(lightning.LightningModule):
         snapshots: bool = False,
     ) -> None:
         super().__init__()
+        unknown = [name for name in objective.drop_each if name not in model.conditioner.names]
+        if unknown:
+            known = ", ".join(model.conditioner.names) or "nothing"
+            raise MedsynthError(f"objective.drop_each: the model is not conditioned on {unknown[0]}; it knows {known}")
         self.model = model
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
         self.objective = objective
@@ -77,18 +81,26 @@ class DiffusionModule(lightning.LightningModule):
         noise = seeded_noise(self.seed, numbers, latent.shape[1:], "train").to(latent.device)
         places = [number % self.batch_size for number in numbers]
         uniform = stratified_uniform(self.seed, step, places, self.batch_size).to(latent.device)
-        dropped = torch.tensor(
-            [
-                torch.rand((), generator=generator_for("drop", self.seed, n)).item() < self.objective.drop_condition
-                for n in numbers
-            ],
-            device=latent.device,
-        )
-        vector = batch.vector.clone()
-        vector[dropped, : self.model.conditioner.width] = 0
+        vector = self._dropped(batch.vector, numbers)
         loss = self._losses(self.model, latent, noise, uniform, vector).mean()
         self.log("train/loss", loss, prog_bar=True)
         return loss
+
+    def _dropped(self, vector: Tensor, numbers: list[int]) -> Tensor:
+        """Condition vectors with their nulls: all attributes of some samples, and single ones of others."""
+        objective, conditioner = self.objective, self.model.conditioner
+
+        def drawn(number: int, *purpose: str) -> float:
+            return torch.rand((), generator=generator_for("drop", self.seed, number, *purpose)).item()
+
+        vector = vector.clone()
+        for row, number in enumerate(numbers):
+            if drawn(number) < objective.drop_condition:
+                vector[row, : conditioner.width] = 0
+            for name, part in conditioner.parts.items():
+                if name in objective.drop_each and drawn(number, name) < objective.drop_each[name]:
+                    vector[row, part] = 0
+        return vector
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then bring the average of the weights up to date, before any callback can save it."""

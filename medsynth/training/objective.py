@@ -1,5 +1,6 @@
 """What a training minimises."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from medsynth.diffusion.levels import Levels
@@ -22,7 +23,8 @@ class Objective:
         band_power: weight of a latent channel is its standard deviation to this power:
             0 weighs a wavelet's finest band like the coarsest, 1 by what it carries.
         label_weight: further weight of the label map's channels against the images'.
-        drop_condition: part of the training samples whose condition is dropped, for guidance.
+        drop_condition: part of the training samples whose conditions are all dropped, for guidance.
+        drop_each: attribute -> further part of the samples in which it alone is dropped, so that it may be left open.
         ema: relative width of the average of the weights (sigma_rel of Karras et al. 2024).
         clip: largest norm of the gradient.
         validation_levels: noise levels a validation sample is tried at.
@@ -36,6 +38,7 @@ class Objective:
     band_power: float = 0.5
     label_weight: float = 0.4
     drop_condition: float = 0.1
+    drop_each: Mapping[str, float] = field(default_factory=dict)
     ema: float = 0.1
     clip: float = 1.0
     validation_levels: int = 4
@@ -47,5 +50,7 @@ class Objective:
             raise MedsynthError(
                 "objective: ema is between 0 and 0.28, validation_levels at least 1, label_weight above 0"
             )
+        if any(not 0 <= part <= 1 for part in self.drop_each.values()):
+            raise MedsynthError("objective.drop_each: parts are in 0..1")
         if self.weight not in WEIGHTS:
             raise MedsynthError(f"objective: weight {self.weight} is not known; there are {', '.join(WEIGHTS)}")

@@ -32,7 +32,8 @@ class DataPlan:
         label: label channel generated along with the images, or None.
         resampling: orientation, spacing, size, slices.
         split: patients for validation and test.
-        conditions: attributes the model is conditioned on ("class").
+        conditions: attributes the model is conditioned on as classes ("class").
+        numbers: attributes it is conditioned on as numbers ("age").
         augmentation: of training cases.
         label_reach: voxels from a label's edge to where its channel is +1 and -1; 0 is one-hot.
         batch_size: of the global batch.
@@ -44,6 +45,7 @@ class DataPlan:
     resampling: Resampling
     split: SplitPlan
     conditions: Sequence[str] = ()
+    numbers: Sequence[str] = ()
     augmentation: Augmentation = field(default_factory=Augmentation)
     label_reach: float = 1.5
     batch_size: int = 8

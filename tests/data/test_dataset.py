@@ -10,7 +10,7 @@ from medsynth.data.augmentation import Augmentation
 from medsynth.data.dataset import CasePlan, PreparedCases, StepBatches, TrainingSamples, ValidationSamples
 from medsynth.data.resampling import Intensity, Resampling, SlicePlan
 from medsynth.errors import MedsynthError
-from medsynth.models.conditioner import ClassConditioner
+from medsynth.models.conditioner import AttributeConditioner
 from medsynth.records import CaseRecord, read_records
 from tests.conftest import small_disk
 
@@ -22,7 +22,7 @@ PLAN = CasePlan(
     label_reach=2.0,
     resampling=Resampling(orientation="RAS", spacing=None, size=(8, 8, 8)),
 )
-KNOWN = ClassConditioner({"class": ["a", "b"]})
+KNOWN = AttributeConditioner({"class": ["a", "b"]})
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_what_is_known_is_told(prepared, records):
 
 
 def test_a_class_the_training_has_not_is_the_null_in_validation(prepared):
-    validation = ValidationSamples(prepared, (1,) * 5, ClassConditioner({"class": ["a"]}), Augmentation(), most=5)
+    validation = ValidationSamples(prepared, (1,) * 5, AttributeConditioner({"class": ["a"]}), Augmentation(), most=5)
     assert {tuple(validation[i].vector.tolist()) for i in range(5)} == {(1.0,), (0.0,)}
 
 

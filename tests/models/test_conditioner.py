@@ -1,12 +1,14 @@
 """Conditions: one-hot, null where nothing is known, refused where the model cannot know."""
 
+import math
+
 import pytest
 import torch
 
 from medsynth.errors import MedsynthError
-from medsynth.models.conditioner import ClassConditioner, batch_condition
+from medsynth.models.conditioner import AttributeConditioner, batch_condition
 
-TWO = ClassConditioner({"class": ["NORMAL", "PNEUMONIA"], "sex": ["F", "M", "1"]})
+TWO = AttributeConditioner({"class": ["NORMAL", "PNEUMONIA"], "sex": ["F", "M", "1"]})
 
 
 def test_one_hot_side_by_side():
@@ -18,16 +20,16 @@ def test_one_hot_side_by_side():
 def test_what_is_missing_is_the_null():
     for nothing in ({}, {"class": None}, {"age": 3}):
         assert TWO.vector(nothing).tolist() == [0] * 5
-    assert ClassConditioner().vector({"class": "x"}).shape == (0,)
+    assert AttributeConditioner().vector({"class": "x"}).shape == (0,)
 
 
 def test_what_the_model_does_not_know_is_refused():
-    with pytest.raises(MedsynthError, match="condition class: the model knows NORMAL, PNEUMONIA"):
+    with pytest.raises(MedsynthError, match="condition class=COVID: the model knows NORMAL, PNEUMONIA"):
         TWO.vector({"class": "COVID"})
     with pytest.raises(MedsynthError, match="not conditioned on age; it knows class, sex"):
         TWO.check({"age": 3})
     with pytest.raises(MedsynthError, match="unconditional"):
-        ClassConditioner().check({"class": "NORMAL"})
+        AttributeConditioner().check({"class": "NORMAL"})
     TWO.check({"class": "NORMAL"})
 
 
@@ -39,15 +41,68 @@ def test_what_is_known_of_a_case():
 @pytest.mark.parametrize("values", [[], ["a", "a"], [1, "1"]])
 def test_classes_are_distinct(values):
     with pytest.raises(MedsynthError, match="not distinct"):
-        ClassConditioner({"class": values})
+        AttributeConditioner({"class": values})
 
 
 def test_the_spec_makes_it_again():
     spec = dict(TWO.spec)
-    assert spec.pop("_target_") == "medsynth.models.conditioner.ClassConditioner"
-    assert ClassConditioner(**spec).classes == TWO.classes
+    assert spec.pop("_target_") == "medsynth.models.conditioner.AttributeConditioner"
+    assert AttributeConditioner(**spec).classes == TWO.classes
 
 
 def test_a_sample_is_not_augmented():
     assert batch_condition(torch.ones(2, 3), 2).vector.tolist() == [[1, 1, 1, 0, 0]] * 2
     assert batch_condition(torch.ones(2, 0), 0).vector is None
+
+
+AGED = AttributeConditioner({"sex": ["F", "M"]}, {"age": (50.0, 10.0)})
+
+
+def test_numbers_are_waves_behind_the_classes():
+    assert AGED.width == 12
+    assert AGED.parts == {"sex": slice(0, 2), "age": slice(2, 12)}
+    at_mean = AGED.vector({"age": 50}).tolist()
+    assert at_mean == [0, 0, 1, 0, *[0, 1] * 4]
+    waves = [f(w * 1.5) for w in (0.5, 1.0, 2.0, 4.0) for f in (math.sin, math.cos)]
+    assert AGED.vector({"sex": "M", "age": "65"}).tolist() == pytest.approx([0, 1, 1, 1.5, *waves])
+
+
+def test_a_missing_number_is_its_null_and_no_number_is_refused():
+    assert AGED.vector({"sex": "F", "age": None}).tolist() == [1, *[0] * 11]
+    assert AGED.known({"sex": "F", "age": "unknown"}) == {"sex": "F"}
+    assert AGED.known({"age": float("nan")}) == {}
+    assert AGED.in_turn(1, {}) == {"sex": "M"}
+    with pytest.raises(MedsynthError, match="condition age is a number, 'old' is none"):
+        AGED.check({"age": "old"})
+
+
+def test_numbers_far_away_are_the_farthest():
+    assert torch.equal(AGED.vector({"age": 90}), AGED.vector({"age": 1000}))
+    assert not torch.equal(AGED.vector({"age": 89}), AGED.vector({"age": 90}))
+
+
+def test_ages_of_a_life_are_told_apart():
+    """Any two whole years differ by more than float32 rounding, and near ones are near."""
+    vectors = torch.stack([AGED.vector({"age": age}) for age in range(12, 89)])
+    apart = torch.cdist(vectors, vectors) + torch.eye(len(vectors)) * 9
+    assert apart.min() > 0.05
+    assert (apart.diagonal(1) < apart.diagonal(20).min()).all()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ({"sex": (0, 1)}, "either a class or a number"),
+        ({"age": (1, 0)}, "one value"),
+        ({"age": (1, math.inf)}, "value"),
+    ],
+)
+def test_numbers_that_tell_nothing(numbers, said):
+    with pytest.raises(MedsynthError, match=said):
+        AttributeConditioner({"sex": ["F", "M"]}, numbers)
+
+
+def test_the_spec_makes_numbers_again():
+    spec = dict(AGED.spec)
+    assert spec.pop("_target_") == "medsynth.models.conditioner.AttributeConditioner"
+    assert AttributeConditioner(**spec).numbers == AGED.numbers

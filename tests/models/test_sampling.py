@@ -12,7 +12,7 @@ from medsynth.diffusion.schedules import VpSchedule
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
 from medsynth.models import sampling
-from medsynth.models.conditioner import ClassConditioner
+from medsynth.models.conditioner import AttributeConditioner
 from medsynth.models.layout import ImageChannel, Layout
 from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
@@ -50,7 +50,7 @@ class Constant(nn.Module):
 
 def model(classes=None, modes=0) -> DiffusionModel:
     made = DiffusionModel(
-        LAYOUT, Identity(), Told(), ClassConditioner(classes), parametrisation=ParametrisationPlan(modes=modes)
+        LAYOUT, Identity(), Told(), AttributeConditioner(classes), parametrisation=ParametrisationPlan(modes=modes)
     )
     generator = torch.Generator().manual_seed(0)
     ramp = torch.linspace(-1, 1, SIDE).expand(1, SIDE, SIDE)
@@ -129,7 +129,10 @@ def test_a_worse_model_guides_away_from_itself() -> None:
 
 def test_a_guide_of_other_samples_is_refused() -> None:
     other = DiffusionModel(
-        dataclasses.replace(LAYOUT, grid=Geometry.centred((SIDE,) * 2, (2, 2))), Identity(), Told(), ClassConditioner()
+        dataclasses.replace(LAYOUT, grid=Geometry.centred((SIDE,) * 2, (2, 2))),
+        Identity(),
+        Told(),
+        AttributeConditioner(),
     )
     with pytest.raises(MedsynthError, match="guide: a run of other samples"):
         model().sample_latents([0], [{}], seed=0, plan=SamplingPlan(steps=2), worse=other)
@@ -155,7 +158,7 @@ def test_clipping_keeps_every_estimate_in_the_images_range(name: str) -> None:
     ],
 )
 def test_latents_are_standardised_or_left(plan, std) -> None:
-    made = DiffusionModel(LAYOUT, Identity(), Told(), ClassConditioner(), parametrisation=plan)
+    made = DiffusionModel(LAYOUT, Identity(), Told(), AttributeConditioner(), parametrisation=plan)
     x = 0.3 + 0.2 * torch.randn(64, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     made.fit_latents(iter([x]), range(64))
     z = made.encode(x)

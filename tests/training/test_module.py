@@ -11,7 +11,7 @@ from medsynth.data.dataset import Sample
 from medsynth.diffusion.levels import Levels
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
-from medsynth.models.conditioner import ClassConditioner
+from medsynth.models.conditioner import AttributeConditioner
 from medsynth.models.layout import ImageChannel, LabelChannel, Layout
 from medsynth.models.model import DiffusionModel
 from medsynth.nets.autoencoders import Haar, Identity
@@ -54,7 +54,7 @@ def module(gain=0.0, autoencoder=None, classes=None, seed=0, batch=4, **objectiv
         grid=Geometry.centred((SIDE, SIDE), (1, 1)),
     )
     model = DiffusionModel(
-        layout, autoencoder or Identity(), Linear(gain), ClassConditioner(classes), 1 if classes else 0
+        layout, autoencoder or Identity(), Linear(gain), AttributeConditioner(classes), 1 if classes else 0
     )
     if autoencoder is None:
         for measured in (model.sigma_data, model.prior.coarse_std, model.prior.fine_std):
