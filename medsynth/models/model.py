@@ -227,7 +227,7 @@ class DiffusionModel(nn.Module):
         seed: int = 0,
         first: int = 0,
         condition: Mapping[str, Attribute] | None = None,
-        sampler: str = "dpmpp_2m",
+        sampler: str | SamplingPlan = "dpmpp_2m",
         steps: int | None = None,
         guidance: float = 1.0,
         batch: int = 8,
@@ -239,13 +239,16 @@ class DiffusionModel(nn.Module):
             seed, first: sample i of the list is number first + i of the plan with `seed`.
             condition: attributes for all of them, {"class": "PNEUMONIA"} for instance; classes
                 that it does not name are made in turn.
-            sampler, steps, guidance: see SamplingPlan.usual.
+            sampler: a name, or a whole plan, which has steps and guidance of its own.
+            steps, guidance: see SamplingPlan.usual.
             batch: how many at a time; does not change the result.
 
         Returns:
             For each sample its images in units and its label map; all lie on `layout.grid`.
         """
-        plan = SamplingPlan.usual(sampler, steps=steps, guidance=guidance)
+        plan = sampler
+        if isinstance(plan, str):
+            plan = SamplingPlan.usual(plan, steps=steps, guidance=guidance)
         wanted = dict(condition or {})
         self.conditioner.check(wanted)
         training = self.training
