@@ -268,7 +268,7 @@ def test_the_summary_says_what_came_and_where_the_list_is(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "found a NIfTI folder: 2 cases" in text
     assert str(report.sources) in text
-    assert "the file is cut short" in text
+    assert "the file is damaged or cut short" in text
     assert "Doe" not in text
 
 
