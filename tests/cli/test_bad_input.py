@@ -222,6 +222,14 @@ def test_training_states_that_were_altered(refused: Refused, cases: Path, run: P
     assert "every training state of the run was cut short or altered" in refused(*words)
 
 
+@pytest.mark.parametrize("below", ["", "sub", "sub/sub"])
+def test_a_cache_that_is_no_folder(refused: Refused, cases: Path, tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    words = [f"cases={cases}", f"out={tmp_path / 'out'}", f"cache={tmp_path / 'file' / below}", *SMALL]
+    assert "cannot be a folder: it is a file or lies below one; choose another" in refused("train", *words)
+    assert not (tmp_path / "out").exists()
+
+
 # generate
 
 
@@ -325,6 +333,39 @@ def test_an_evaluation_with_a_seed_below_0(refused: Refused, cases: Path, sample
     words = [f"samples={samples}", f"cases={cases}", f"out={tmp_path / 'out'}", "progress=false", "seed=-1"]
     assert "error: seed is 0 or more" in refused("evaluate", *words)
     assert not (tmp_path / "out").exists()
+
+
+# places that cannot be
+
+
+def test_folders_below_a_file(refused: Refused, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSYNTH_KEY", str(tmp_path / "secret.key"))
+    source = scans(tmp_path / "source", "none", 1)
+    ingest = ["ingest", f"source={source}", "identity=trust", "progress=false"]
+    (tmp_path / "file").touch()
+    for below in ("sub", "sub/sub"):
+        place = tmp_path / "file" / below
+        for words in (
+            [*ingest, f"out={place}"],
+            [*ingest, f"out={tmp_path / 'out'}", f"key={place}"],
+            ["generate", f"run={run}", f"out={place}", *FEW],
+        ):
+            assert "cannot be a folder: it is a file or lies below one; choose another" in refused(*words)
+            assert not (tmp_path / "out").exists()
+
+
+def test_names_that_are_too_long(refused: Refused, cases: Path, run: Path, tmp_path: Path) -> None:
+    long, out = tmp_path / ("x" * 300), f"out={tmp_path / 'out'}"
+    for words in (
+        ["ingest", f"source={long}", out, "identity=trust"],
+        ["ingest", f"source={cases}", f"out={long}", "identity=trust"],
+        ["train", f"cases={cases}", out, f"cache={long}", *SMALL],
+        ["generate", f"run={run}", f"out={long}", *FEW],
+        ["generate", f"run={long}", out, *FEW],
+        ["generate", f"run={run}", f"out={long / 'sub'}", *FEW],
+    ):
+        assert "a name that is longer than the disk allows; choose a shorter one" in refused(*words)
+        assert not (tmp_path / "out").exists()
 
 
 # full disks
