@@ -281,6 +281,7 @@ def test_runs_that_are_damaged_or_hostile(refused: Refused, run: Path, tmp_path:
         (["sampler=unipc", "sampler.options.order=0"], "sampler.options.order is at least 1"),
         (["sampler=heun", "sampler.options.churn=x"], "sampler.options.churn is of another kind than 0.0"),
         (["sampler.steps=0"], "steps is at least 1"),
+        (["sampler.guidance=nan"], "sampler.guidance: NaN, infinity"),
         (["weights=newest"], "weights is one of best, last, untrained"),
         (["device=tpu"], "device is auto, cpu or cuda"),
     ],

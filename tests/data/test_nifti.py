@@ -93,7 +93,7 @@ def test_a_packed_file_is_checked_to_its_end(tmp_path, kind, damage):
         del content[-8 if damage == "trailer" else -1 :]
     path.write_bytes(bytes(content))
     for read in (read_nifti, read_nifti_channels):
-        with pytest.raises(UnreadableError, match="damaged or cut short, .*copy it again from its source"):
+        with pytest.raises(UnreadableError, match=r"damaged or cut short, .*copy it again from its source"):
             read(path)
 
 
