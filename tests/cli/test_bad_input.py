@@ -172,7 +172,7 @@ def test_plans_that_do_not_fit(refused: Refused, cases: Path, tmp_path: Path, wo
 def test_fewer_patients_than_a_split_needs(refused: Refused, make_cases: Any, tmp_path: Path) -> None:
     cases = make_cases(tmp_path / "cases", patients=2, scans=3)
     line = refused("train", f"cases={cases}", f"out={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", *SMALL)
-    assert "2 patient(s) cannot fill 3 splits (train, validation, test): add scans of at least 1 more" in line
+    assert "2 patients cannot fill 3 splits (train, validation, test): add scans of at least 1 more" in line
 
 
 @pytest.mark.parametrize("damage", ["record", "path", "volume", "gone", "link"])
