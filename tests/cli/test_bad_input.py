@@ -175,6 +175,18 @@ def test_fewer_patients_than_a_split_needs(refused: Refused, make_cases: Any, tm
     assert "2 patients cannot fill 3 splits (train, validation, test): add scans of at least 1 more" in line
 
 
+def test_another_source_into_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("MEDSYNTH_KEY", str(tmp_path / "secret.key"))
+    words = ["ingest", f"out={tmp_path / 'out'}", "identity=trust"]
+    for name in ("a", "b"):
+        scans(tmp_path / name, "none", 1)
+    assert main([*words, f"source={tmp_path / 'a'}"]) == 0
+    capsys.readouterr()
+    assert main([*words, f"source={tmp_path / 'b'}"]) == 1
+    said = f"medsynth: error: {tmp_path / 'out'} was begun with another source; choose another out\n"
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize("damage", ["record", "path", "volume", "gone", "link"])
 def test_cases_that_were_altered(refused: Refused, cases: Path, tmp_path: Path, damage: str) -> None:
     copy = copied(cases, tmp_path / "cases")
