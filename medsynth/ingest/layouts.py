@@ -5,7 +5,7 @@ from pathlib import Path
 
 from medsynth.errors import MedsynthError, UsageError
 from medsynth.ingest.bids import is_bids, plan_bids
-from medsynth.ingest.dataset_json import layout_of
+from medsynth.ingest.dataset_json import DATASET_FILE, is_broken, layout_of
 from medsynth.ingest.decathlon import plan_decathlon
 from medsynth.ingest.dicom_tree import plan_dicom
 from medsynth.ingest.inventory import Inventory, take_inventory
@@ -92,6 +92,12 @@ def _detect(source: Path, inventory: Inventory) -> str:
         raise MedsynthError(f"{source} is empty; give source= a folder of scans")
     if (written := layout_of(source)) and present:
         return written
+    if present and is_broken(source):  # taken as plain files they would lose the names of their labels
+        ways = " or ".join(f"layout={name}" for name in present)
+        raise MedsynthError(
+            f"{source / DATASET_FILE} is no JSON or does not name training (the Decathlon) or channel_names (nnU-Net); "
+            f"mend it, or set {ways} to take the files without it"
+        )
     if not present:
         raise MedsynthError(
             f"{source} holds {len(inventory.other)} files, none of them DICOM, NIfTI, PNG or JPEG; "

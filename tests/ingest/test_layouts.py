@@ -121,6 +121,28 @@ def test_the_decathlon_names_modalities_and_labels(tmp_path):
     assert case.labels == {1: "edema"}
 
 
+@pytest.mark.parametrize("damage", ["cut", "no text", "no object", "training", "empty", "link"])
+def test_a_broken_dataset_json_is_not_left_out_without_a_word(tmp_path, damage):
+    decathlon(tmp_path)
+    path = tmp_path / "dataset.json"
+    content = path.read_text()
+    if damage == "link":
+        path.unlink()
+        path.symlink_to("gone")
+    else:
+        other = {"cut": content[:-9], "no text": "\0", "no object": "[]", "empty": ""}
+        path.write_text(other.get(damage, content.replace("training", "trainings")))
+    with pytest.raises(MedsynthError, match=r"dataset\.json is no JSON or .*; mend it, or set layout=nifti"):
+        find_cases(tmp_path)
+    assert find_cases(tmp_path, layout="nifti").layout == "nifti"
+
+
+def test_a_dataset_json_of_another_kind_changes_nothing(tmp_path):
+    nifti(tmp_path / "a.nii.gz")
+    (tmp_path / "dataset.json").write_text('{"authors": ["x"]}')
+    assert find_cases(tmp_path).layout == "nifti"
+
+
 def test_a_dataset_json_does_not_lead_out_of_its_folder(tmp_path):
     decathlon(tmp_path / "d", training=[{"image": "../secret.nii.gz", "label": "/etc/x.nii.gz"}])
     assert "not inside its folder" in find_cases(tmp_path / "d").cases[0].refusal
