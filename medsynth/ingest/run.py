@@ -211,13 +211,15 @@ def _write(out: Path, settled: Settled) -> None:
 
 
 def _report(found: Found, settled: Settled, resumed: int, sources: Path) -> IngestReport:
+    labelled = sum(any(part.kind == "label" for part in one.channels.values()) for one in settled.records)
     return IngestReport(
         found=found.text,
         cases=len(settled.records),
         refused=len(settled.refused),
-        skipped=found.skipped,
+        aside=found.aside,
         resumed=resumed,
         patients=len({record.patient for record in settled.records}),
+        unlabelled=len(settled.records) - labelled if labelled else 0,
         presumed=sum(record.patient_source == "presumed" for record in settled.records),
         repeated=settled.repeated,
         joined=settled.joined,
