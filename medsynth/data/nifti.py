@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
 from nibabel import imageglobals
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
@@ -110,6 +109,8 @@ def place_in_itk(path: Path) -> Geometry:
     Raises:
         UnreadableError: it does not open there.
     """
+    import SimpleITK as sitk  # here alone: the processes of an ingest start without it
+
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError:
