@@ -18,12 +18,13 @@ from typing import IO, Any
 
 from medsynth.errors import MedsynthError
 
+NAME_TOO_LONG = "a path holds a name that is longer than the disk allows; choose a shorter one"
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk under `path` into one clear line."""
+    """Turn a full or read-only disk under `path`, or a place where no folder can be, into one clear line."""
     try:
         yield
     except OSError as error:
@@ -34,6 +35,12 @@ def disk_errors(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM}:
             raise MedsynthError(f"cannot write into {path.parent}: {error.strerror}; choose another folder") from error
+        if error.errno in {errno.ENOTDIR, errno.EEXIST}:
+            raise MedsynthError(
+                f"{path.parent} cannot be a folder: it is a file or lies below one; choose another folder"
+            ) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise MedsynthError(NAME_TOO_LONG) from error
         raise
 
 

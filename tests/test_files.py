@@ -77,6 +77,15 @@ def test_every_kind_of_full(tmp_path, number):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_where_no_folder_can_be(tmp_path):
+    write_bytes(tmp_path / "file", b"")
+    for path in (tmp_path / "file" / "a.bin", tmp_path / "file" / "sub" / "a.bin"):
+        with pytest.raises(MedsynthError, match="cannot be a folder: it is a file or lies below one"):
+            write_bytes(path, b"x")
+    with pytest.raises(MedsynthError, match="longer than the disk allows"):
+        write_bytes(tmp_path / ("x" * 300) / "a.bin", b"x")
+
+
 def test_what_is_written(tmp_path):
     write_text(tmp_path / "new" / "a.txt", "ä")
     assert (tmp_path / "new" / "a.txt").read_bytes() == "ä".encode()

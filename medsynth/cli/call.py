@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -39,7 +40,8 @@ def bind(function: Callable[..., Any], config: Mapping[str, Any], paths: Collect
     """Turn a resolved configuration into keyword arguments of `function`.
 
     A group with a `_target_` becomes an object of that class, a group whose parameter is
-    a dataclass becomes that, another group a dict. Values have to fit the annotations.
+    a dataclass becomes that, another group a dict. Values have to fit the annotations, and
+    numbers to be finite.
 
     Args:
         function: has named parameters only.
@@ -48,7 +50,7 @@ def bind(function: Callable[..., Any], config: Mapping[str, Any], paths: Collect
 
     Raises:
         UsageError: a key that the function does not have, at any depth; a parameter
-            without a value; a value of another type; a target off the allow-list.
+            without a value; a value of another type; NaN or infinity; a target off the allow-list.
     """
     hints = _hints(function)
     _check_keys(function, config, above="")
@@ -100,6 +102,8 @@ def _try(value: Any, hint: Any, key: str) -> tuple[bool, Any]:
         return isinstance(value, bool), value
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool), value
+    if number and hint in (float, Any, object):
+        _require_finite(value, key)
     if hint is float:
         return number, float(value) if number else value
     if hint is str:
@@ -115,6 +119,15 @@ def _try(value: Any, hint: Any, key: str) -> tuple[bool, Any]:
     if isinstance(value, list):
         return True, [_fit(entry, Any, f"{key}[{index}]") for index, entry in enumerate(value)]
     return True, value
+
+
+def _require_finite(value: float, key: str) -> None:
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # a whole number beyond what a float holds
+        finite = False
+    if not finite:
+        raise UsageError(f"{key}: NaN, infinity or a number beyond a float's range does not fit; give a finite number")
 
 
 def _try_sequence(value: Any, hint: Any, key: str) -> tuple[bool, Any]:

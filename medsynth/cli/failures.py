@@ -10,6 +10,7 @@ from pathlib import Path
 
 from medsynth.cli.arguments import did_you_mean
 from medsynth.errors import MedsynthError, Terminated
+from medsynth.files import NAME_TOO_LONG
 
 INTERRUPTED, TERMINATED = 130, 143
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
@@ -49,6 +50,8 @@ def explain(error: Exception, known: Collection[str] = ()) -> tuple[str, int]:
         return str(error), error.exit_code
     if isinstance(error, OSError) and error.errno in _FULL_DISK:
         return "no space left on the disk: free some room and call the same command again, it goes on where it was", 1
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return NAME_TOO_LONG, 1
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out of memory: choose a smaller batch, a smaller grid or fewer workers", 1
     if type(error).__module__.split(".")[0] in ("hydra", "omegaconf", "yaml", "antlr4"):

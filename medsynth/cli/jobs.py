@@ -101,7 +101,7 @@ def _job(verb: Verb, config: DictConfig) -> int:
     with ExitStack() as folders:
         if sweeping:
             folders.enter_context(claim(sweep_folder, Stamp(verb=verb.name, sweep=True)))
-        if folders.enter_context(claim(arguments["out"], stamp, records)):
+        if folders.enter_context(claim(arguments["out"], stamp, records)) and not verb.says_resumed:
             say("the folder was begun by the same command: going on")
         return _status(verb, function(**arguments))
 

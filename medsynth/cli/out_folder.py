@@ -101,7 +101,8 @@ def claim(out: Path, stamp: Stamp, records: Mapping[str, str] | None = None) -> 
             things. When the work fails before it left a file, the folder is taken away
             again, so that a corrected command can have it.
     """
-    existed = out.is_dir()
+    with disk_errors(out / STAMP_FILE):
+        existed = out.is_dir()
     resumed = _check(out, stamp)
     try:
         if not resumed:

@@ -22,6 +22,7 @@ class Verb:
         places: further path keys, whose content does not bind `out`.
         texts: further keys whose values are taken letter by letter, as paths are.
         unfinished: the line for a result whose `exit_code` is not 0.
+        says_resumed: it says itself that it goes on in a folder, once it has seen that it does.
         runtime: keys that change how the work is done and not what comes out.
     """
 
@@ -32,6 +33,7 @@ class Verb:
     places: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
     unfinished: str = "not all was done; call the same command again"
+    says_resumed: bool = False
     runtime: frozenset[str] = field(default_factory=lambda: frozenset({"progress"}))
 
     @property
@@ -58,6 +60,7 @@ VERBS: Mapping[str, Verb] = {
             places=frozenset({"source", "key"}),
             texts=frozenset({"licence", "patient_pattern"}),
             unfinished="some cases were refused, the others are done: refused.jsonl in out says why, and the way out",
+            says_resumed=True,
             runtime=frozenset({"workers", "progress"}),
         ),
         Verb(

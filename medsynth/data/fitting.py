@@ -18,6 +18,7 @@ from medsynth.models.layout import ImageChannel, LabelChannel, Layout
 from medsynth.records import CASES_FILE, CaseRecord, Split, read_records
 
 _ALIGNED_DEGREES = 5.0
+_HU_WINDOW = Intensity(kind="window", low=-1000, high=1000)
 
 
 class FittedData(NamedTuple):
@@ -76,9 +77,8 @@ def fit_preparation(
     _require_one_meaning(usable, list(images), label)
     _require_window_for_hu(usable, images)
     if not usable:
-        raise MedsynthError(
-            f"no case has the channels {', '.join([*images, *([label] if label else [])])}{_offer(records)}"
-        )
+        asked = ", ".join([*images, *([label] if label else [])])
+        raise MedsynthError(f"no case has the channels {asked}{_offer(records, images, label)}")
     _require_attributes([record for record in usable if splits[record.patient] == "train"], [*conditions, *numbers])
     names = _label_names(usable) if label else {}
     plan = CasePlan(
@@ -158,7 +158,7 @@ def _require_window_for_hu(records: Sequence[CaseRecord], images: Mapping[str, I
         if intensity.kind == "percentiles" and any(record.channels[name].units == "HU" for record in records):
             raise MedsynthError(
                 f"channel {name} is in HU, and percentiles of each scan would lose them: set data=ct_3d or ct_slices, "
-                f"or in data.images {{name: {name}, kind: window, low: -1000, high: 1000}}"
+                f"or in data.images {_spoken(name, _HU_WINDOW, 'HU')}"
             )
 
 
@@ -176,12 +176,28 @@ def _require_one_meaning(records: Sequence[CaseRecord], images: Sequence[str], l
             )
 
 
-def _offer(records: Sequence[CaseRecord]) -> str:
-    there = sorted({name for record in records for name in record.channels})
-    return (
-        f"; they have {', '.join(there)}: set data.label and data.images, for instance "
-        f"data.images='[{{name: {there[0]}, kind: window, low: -1000, high: 1000}}]'"
-    )
+def _offer(records: Sequence[CaseRecord], images: Mapping[str, Intensity], label: str | None) -> str:
+    """What the cases have instead, and the settings that take it: the user's own under the names that are there."""
+    channels = {name: channel for record in records for name, channel in sorted(record.channels.items())}
+    there = [name for name in sorted(channels) if channels[name].kind == "image"]
+    maps = [name for name in sorted(channels) if channels[name].kind == "label"]
+    ways = []
+    if any(name not in there for name in images):
+        spare = iter(name for name in there if name not in images)
+        taken = {name if name in there else next(spare, None): intensity for name, intensity in images.items()}
+        parts = [_spoken(name, taken[name], channels[name].units) for name in taken if name is not None]
+        ways.append(f"data.images='[{', '.join(parts)}]'" if parts else "cases that have images")
+    if label and label not in maps:
+        ways.append(f"data.label={maps[0] if maps else 'null'}")
+    if not ways:
+        return ", all of them: take one out of data.images, or set data.label=null"
+    return f"; they have {', '.join(sorted(channels)) or 'none'}: set {' and '.join(ways)}"
+
+
+def _spoken(name: str, intensity: Intensity, units: str) -> str:
+    if units == "HU" and intensity.kind == "percentiles":  # would be refused in its turn
+        intensity = _HU_WINDOW
+    return f"{{name: {name}, kind: {intensity.kind}, low: {intensity.low:g}, high: {intensity.high:g}}}"
 
 
 def _label_names(records: Sequence[CaseRecord]) -> dict[int, str]:
@@ -196,11 +212,11 @@ def _label_names(records: Sequence[CaseRecord]) -> dict[int, str]:
 
 
 def _median_by_patient(values: Sequence[Tensor], patients: Sequence[str]) -> Tensor:
-    """The median of the patients' own medians: one with many scans counts once."""
+    """The median over the patients, each with the mean of its scans: one with many counts once."""
     own: dict[str, list[Tensor]] = {}
     for value, patient in zip(values, patients, strict=True):
         own.setdefault(patient, []).append(value)
-    return torch.stack([torch.stack(scans).median(0).values for scans in own.values()]).median(0).values
+    return torch.stack([torch.stack(scans).mean(0) for scans in own.values()]).median(0).values
 
 
 def _common_grid(affines: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.float64]]], size: Sequence[int]) -> Geometry:

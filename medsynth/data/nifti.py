@@ -10,15 +10,17 @@ from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
 from nibabel import imageglobals
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from medsynth.errors import GeometryError, UnreadableError
 from medsynth.files import write_bytes
 from medsynth.geometry import Geometry
+
+_CHUNK_BYTES = 2**20
 
 
 class Volume(NamedTuple):
@@ -62,11 +64,16 @@ def _read_whole(path: Path) -> tuple[NDArray[Any], Callable[[tuple[int, ...]], G
     """The checked array, and what gives its (first) axes their place."""
     imageglobals.logger.setLevel(logging.CRITICAL)  # it prints header values of what it refuses
     try:
-        image = nib.load(path)
-        array = np.asanyarray(image.dataobj)
+        if path.name.lower().endswith(".gz"):
+            image, array = _unpack(path)
+        else:
+            image = nib.load(path)
+            array = np.asanyarray(image.dataobj)
         header, affine = image.header, image.affine
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error):
-        raise UnreadableError("the file is cut short or is no NIfTI; copy it again from its source") from None
+    except (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error):
+        raise UnreadableError(
+            "the file is damaged or cut short, or is no NIfTI; copy it again from its source"
+        ) from None
     if not isinstance(header, nib.nifti1.Nifti1Header):  # NIfTI-2 is a kind of it
         raise UnreadableError("the file is no NIfTI; convert it")
     if array.dtype.names is not None or np.iscomplexobj(array):
@@ -84,12 +91,26 @@ def _read_whole(path: Path) -> tuple[NDArray[Any], Callable[[tuple[int, ...]], G
     return array, lambda shape: Geometry(shape, affine)
 
 
+def _unpack(path: Path) -> tuple[Any, NDArray[Any]]:
+    """Image and voxels of a packed file, read to its end: its checksum and length stand behind the last voxel."""
+    with gzip.open(path) as stream:
+        size = stream.peek(4)[:4]  # of the header: 348 bytes in NIfTI-1, 540 in NIfTI-2
+        second = 540 in (int.from_bytes(size, "little"), int.from_bytes(size, "big"))
+        image = (nib.nifti2.Nifti2Image if second else nib.nifti1.Nifti1Image).from_stream(stream)
+        array = np.asanyarray(image.dataobj)
+        while stream.read(_CHUNK_BYTES):
+            pass
+    return image, array
+
+
 def place_in_itk(path: Path) -> Geometry:
     """Where SimpleITK, and with it the viewers built on ITK, put a NIfTI file.
 
     Raises:
         UnreadableError: it does not open there.
     """
+    import SimpleITK as sitk  # here alone: the processes of an ingest start without it
+
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError:

@@ -52,10 +52,7 @@ def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, 
     free = {one for one in digests if one not in fixed}
     needed = 1 + (plan.validation > 0) + (plan.test > 0)
     if not fixed and len(free) < needed:
-        raise MedsynthError(
-            f"{len(free)} patient(s) cannot fill {needed} splits (train, validation, test): "
-            f"add scans of at least {needed - len(free)} more patient(s) or set data.split.test=0"
-        )
+        raise MedsynthError(_too_few(len(free), plan))
     named = set(fixed.values())
     may_validate = free if "validation" in named else free | {one for one, name in fixed.items() if name == "train"}
     pool = sorted(may_validate, key=lambda one: sorted(digests[one]))
@@ -70,9 +67,22 @@ def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, 
         raise MedsynthError("no patient is left for training; lower data.split.validation and data.split.test")
     for name in SPLITS:
         if name not in result.values() and (name == "train" or getattr(plan, name)):
-            way = "" if name == "train" else f", or set data.split.{name}=0"
+            way = ", or set data.split.test=0" if name == "test" else ""  # training needs a validation patient
             raise MedsynthError(f"the splits that the source names leave no patient for {name}; change them{way}")
     return {patient: result[one] for patient, one in person.items()}
+
+
+def _too_few(patients: int, plan: SplitPlan) -> str:
+    asked = [name for name in SPLITS if name == "train" or getattr(plan, name)]
+    lacking = len(asked) - patients
+    way = f"add scans of at least {_count(lacking)}"
+    if plan.validation and plan.test:  # without validation nothing can be trained, without test it can
+        way += f", or set data.split.test=0{f' and add {lacking - 1}' if lacking > 1 else ''}"
+    return f"{_count(patients, '')} cannot fill {len(asked)} split{'s'[: len(asked) - 1]} ({', '.join(asked)}): {way}"
+
+
+def _count(patients: int, more: str = "more ") -> str:
+    return f"{patients} {more}patient{'' if patients == 1 else 's'}"
 
 
 def _same_person(records: Sequence[CaseRecord]) -> dict[str, str]:

@@ -153,12 +153,12 @@ def _slice_gap(along: NDArray[np.float64], tolerance: float) -> float:
     if (np.abs(multiples - multiples.round()) < 0.05).all():
         where = int(np.argmax(multiples > 1.5))
         raise GeometryError(
-            f"missing slices: {int(multiples.round().sum()) - len(gaps)}, the first after slice {where}: "
+            f"missing slices: {int(multiples.round().sum()) - len(gaps)}, the first after {_spoken(where)}: "
             f"slice gap {gaps[where]:.2f} mm, expected {gaps.min():.2f}; re-export the series or exclude the case"
         )
     where = int(np.argmax(np.abs(gaps - typical)))
     raise GeometryError(
-        f"uneven slices: slice gap {gaps[where]:.2f} mm after slice {where}, expected {typical:.2f} "
+        f"uneven slices: slice gap {gaps[where]:.2f} mm after {_spoken(where)}, expected {typical:.2f} "
         f"(gaps from {gaps.min():.2f} to {gaps.max():.2f}); re-export the series or exclude the case"
     )
 
@@ -171,7 +171,7 @@ def _require_straight_stack(positions: NDArray[np.float64], normal: NDArray[np.f
     bent = np.linalg.norm(sideways - np.outer(along, drift), axis=1)
     if bent.max() > tolerance:
         raise GeometryError(
-            f"shifted slices: slice {int(bent.argmax())} lies {bent.max():.2f} mm sideways of the stack; "
+            f"shifted slices: {_spoken(int(bent.argmax()))} lies {bent.max():.2f} mm sideways of the stack; "
             "re-export the series or exclude the case"
         )
     if np.linalg.norm(sideways, axis=1).max() > tolerance:
@@ -184,9 +184,14 @@ def _require_straight_stack(positions: NDArray[np.float64], normal: NDArray[np.f
     if np.abs(along - even).max() > 2 * tolerance:
         where = int(np.abs(along - even).argmax())
         raise GeometryError(
-            f"uneven slices: slice {where} lies {abs(along - even)[where]:.2f} mm from where even slices would "
+            f"uneven slices: {_spoken(where)} lies {abs(along - even)[where]:.2f} mm from where even slices would "
             "put it; re-export the series or exclude the case"
         )
+
+
+def _spoken(index: int) -> str:
+    """A slice as viewers number them."""
+    return f"slice {index + 1} (counted from 1)"
 
 
 def _degrees(cosine: Any) -> float:

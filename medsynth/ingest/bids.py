@@ -41,13 +41,11 @@ def plan_bids(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | Non
     people = _participants(folder)
     groups: dict[str, dict[str, PurePosixPath]] = defaultdict(dict)
     doubled: set[PurePosixPath] = set()
-    used = 0
     for path in inventory.nifti:
         match = _NAME.match(path.name)
         if _in_anat(path) and match:
             kept = groups[f"{path.parent.as_posix()}/{match['entities']}"].setdefault(match["suffix"], path)
             doubled |= {kept} - {path}
-            used += 1
     cases = []
     for key, files in sorted(groups.items()):
         for number, grid in enumerate(_by_grid(folder, files)):
@@ -55,7 +53,7 @@ def plan_bids(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | Non
             cases.append(dataclasses.replace(case, refusal=TWO_FILES) if doubled & {*grid.values()} else case)
     subjects = {key.split("/")[0] for key in groups}
     text = f"a BIDS folder: {len(cases)} anatomical cases of {len(subjects)} subjects"
-    return Found("bids", cases, inventory.total - used, text)
+    return Found("bids", cases, text)
 
 
 def _in_anat(path: PurePosixPath) -> bool:

@@ -10,6 +10,7 @@ from medsynth.files import inside
 from medsynth.ingest.plan import channel_name
 
 DATASET_FILE = "dataset.json"
+_KEYS = {"training", "channel_names", "modality", "labels", "numTraining"}
 
 
 def read_dataset(folder: Path) -> dict[str, Any]:
@@ -43,6 +44,15 @@ def layout_of(folder: Path) -> str | None:
         if numbered.is_file() and not listed.exists():
             return "nnunet"
     return "decathlon"
+
+
+def is_broken(folder: Path) -> bool:
+    """Whether there is a dataset.json that cannot be read, or that has the datasets' keys but is neither's."""
+    path = folder / DATASET_FILE
+    if not (path.is_file() or path.is_symlink()) or layout_of(folder) is not None:
+        return False
+    content = read_dataset(folder)
+    return not content or not _KEYS.isdisjoint(content)
 
 
 def channel_names(names: Sequence[str]) -> list[str]:

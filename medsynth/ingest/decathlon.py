@@ -7,12 +7,11 @@ from typing import Any
 from medsynth.errors import MedsynthError
 from medsynth.files import inside
 from medsynth.ingest.dataset_json import DATASET_FILE, channel_names, label_names, read_dataset
-from medsynth.ingest.inventory import Inventory
 from medsynth.ingest.patients import patient_of
 from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, modality_of
 
 
-def plan_decathlon(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | None) -> Found:
+def plan_decathlon(folder: Path, pattern: re.Pattern[str] | None) -> Found:
     """Plan a case for each entry of "training"; images of "test" have no labels and are left aside.
 
     One modality gives the channel "image"; several give one channel each, from the parts
@@ -32,9 +31,8 @@ def plan_decathlon(folder: Path, inventory: Inventory, pattern: re.Pattern[str] 
             "mend it, or set layout=nifti"
         ) from None
     cases = [_case(folder, image, label, modalities, labels, pattern) for image, label in pairs]
-    named = len(cases) + sum(label is not None for _, label in pairs)
     text = f"a Decathlon folder: {len(cases)} training cases, {', '.join(modalities)}"
-    return Found("decathlon", cases, max(0, inventory.total - named - 1), text)
+    return Found("decathlon", cases, text)
 
 
 def _pair(entry: Any) -> tuple[str, str | None]:

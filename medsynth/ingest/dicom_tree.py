@@ -45,17 +45,15 @@ def plan_dicom(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | No
     for index, found in in_processes(partial(_read_headers, folder), chunks, workers):
         headers.update(zip(chunks[index], found, strict=True))
     groups: dict[tuple[str, ...], list[PurePosixPath]] = defaultdict(list)
-    skipped = len(inventory.other)
     for path in inventory.dicom:
         header = headers[path]
         if header is not None and header.sop_class == _DIRECTORY_CLASS:
-            skipped += 1
             continue
         groups[_group(path, header)].append(path)
     cases = [_case(folder, paths, headers[paths[0]], pattern) for _, paths in sorted(groups.items())]
     patients = {case.patient for case in cases}
     text = f"a DICOM tree: {len(cases)} series and radiographs of {len(patients)} patients in {len(headers)} files"
-    return Found("dicom", cases, skipped, text)
+    return Found("dicom", cases, text)
 
 
 def _read_headers(folder: Path, paths: Sequence[PurePosixPath]) -> list[Header | None]:

@@ -1,6 +1,8 @@
 """Which files a source folder holds, by kind."""
 
 import os
+from collections import Counter
+from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -27,6 +29,10 @@ class Inventory(NamedTuple):
     def total(self) -> int:
         """All files that are not hidden."""
         return sum(len(kind) for kind in self)
+
+    def without(self, folder: Path, used: Collection[Path]) -> list[PurePosixPath]:
+        """The files that are not among `used`, paths that begin with `folder`."""
+        return [path for kind in self for path in kind if folder / path not in used]
 
     def __str__(self) -> str:
         names = ("DICOM", "NIfTI", "PNG or JPEG", "other")
@@ -56,6 +62,20 @@ def take_inventory(folder: Path) -> Inventory:
     for kind in kinds:
         kind.sort(key=str)
     return kinds
+
+
+def count_endings(paths: Iterable[PurePosixPath]) -> dict[str, int]:
+    """How many files have each ending, the most frequent first.
+
+    An ending off our own lists may name somebody: "other".
+
+    >>> count_endings([PurePosixPath(name) for name in ("a.json", "b/x.NII.GZ", "scan.doe", "c.json")])
+    {'.json': 2, '.nii.gz': 1, 'other': 1}
+    """
+    known = sorted((*NIFTI_ENDINGS, *PICTURE_ENDINGS, *_DICOM_ENDINGS, *_PLAIN_ENDINGS), key=len, reverse=True)
+    names = [path.name.lower() for path in paths]
+    counts = Counter(next((end for end in known if name.endswith(end)), "other") for name in names)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def says_dicom(path: Path) -> bool:

@@ -37,20 +37,26 @@ class Journal:
 
     Args:
         out: folder of cases.
-        stamp: of the settings, a keyed digest; a folder that was begun with others is refused.
+        stamps: keyed digests of what the folder belongs to: "key", "source", and "settings", which is of
+            all of it; a folder that was begun with others is refused.
+
+    Attributes:
+        resumed: the folder was begun earlier, with the same stamps.
 
     Raises:
-        MedsynthError: `out` was begun with other settings, or holds another verb's work.
+        MedsynthError: `out` was begun with another source, key or settings, or holds another verb's work.
     """
 
-    def __init__(self, out: Path, stamp: str) -> None:
+    def __init__(self, out: Path, stamps: Mapping[str, str]) -> None:
         self._out = out
         self._path = out / JOURNAL_FILE
         self._done: dict[str, tuple[str, Outcome]] = {}
         lines = self._read_lines()
-        head = {"schema": _SCHEMA, "settings": stamp}
-        if lines and lines[0] != head:
-            raise MedsynthError(f"{out} was begun with another source, key or settings; choose another out")
+        head = {"schema": _SCHEMA, **stamps}
+        self.resumed = bool(lines)
+        then = lines[0] if lines and isinstance(lines[0], dict) else {}
+        if lines and any(then.get(name) != head[name] for name in ("schema", "settings")):
+            raise MedsynthError(f"{out} was begun with {_difference(head, then)}; choose another out")
         if not lines and any((out / name).exists() for name in ("cases.jsonl", "samples.jsonl", VOLUMES_FOLDER)):
             raise MedsynthError(f"{out} holds the work of another command; choose another out")
         for line in lines[1:]:
@@ -94,6 +100,14 @@ class Journal:
     @staticmethod
     def _line(case: str, fingerprint: str, outcome: Outcome) -> dict[str, Any]:
         return {"case": case, "fingerprint": fingerprint, "outcome": list(outcome)}
+
+
+def _difference(now: Mapping[str, Any], then: Mapping[str, Any]) -> str:
+    if then.get("schema") != now["schema"] or not {"key", "source"} <= then.keys():
+        return "another source, key or settings"
+    if then["key"] != now["key"]:  # every digest is another then: nothing can be said of source and settings
+        return "another key (key=, or what MEDSYNTH_KEY names)"
+    return "another source" if then["source"] != now["source"] else "other settings"
 
 
 def sweep(out: Path, records: Sequence[CaseRecord]) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from medsynth.errors import MedsynthError, UsageError
 from medsynth.ingest.bids import is_bids, plan_bids
-from medsynth.ingest.dataset_json import layout_of
+from medsynth.ingest.dataset_json import DATASET_FILE, is_broken, layout_of
 from medsynth.ingest.decathlon import plan_decathlon
 from medsynth.ingest.dicom_tree import plan_dicom
-from medsynth.ingest.inventory import Inventory, take_inventory
+from medsynth.ingest.inventory import Inventory, count_endings, take_inventory
 from medsynth.ingest.nifti_folder import plan_nifti
 from medsynth.ingest.nnunet import plan_nnunet
 from medsynth.ingest.patients import compile_pattern
@@ -59,7 +59,10 @@ def find_cases(
     found = _plan(source, inventory, chosen, pattern, modality, workers, vouched=layout == chosen)
     if not found.cases:
         raise MedsynthError(f"{source} is laid out as layout={chosen}, but not one case is in it; give a CSV instead")
-    return found
+    used = {path for case in found.cases for channel in case.channels for path in channel.paths}
+    if chosen in ("decathlon", "nnunet"):
+        used.add(source / DATASET_FILE)
+    return found._replace(aside=count_endings(inventory.without(source, used)))
 
 
 def _plan(
@@ -77,7 +80,7 @@ def _plan(
     if layout == "pictures":
         return plan_pictures(source, inventory, pattern, vouched=vouched)
     if layout == "decathlon":
-        return plan_decathlon(source, inventory, pattern)
+        return plan_decathlon(source, pattern)
     if layout == "nnunet":
         return plan_nnunet(source, inventory, pattern)
     if layout == "bids":
@@ -92,6 +95,12 @@ def _detect(source: Path, inventory: Inventory) -> str:
         raise MedsynthError(f"{source} is empty; give source= a folder of scans")
     if (written := layout_of(source)) and present:
         return written
+    if present and is_broken(source):  # taken as plain files they would lose the names of their labels
+        ways = " or ".join(f"layout={name}" for name in present)
+        raise MedsynthError(
+            f"{source / DATASET_FILE} is no JSON or does not name training (the Decathlon) or channel_names (nnU-Net); "
+            f"mend it, or set {ways} to take the files without it"
+        )
     if not present:
         raise MedsynthError(
             f"{source} holds {len(inventory.other)} files, none of them DICOM, NIfTI, PNG or JPEG; "

@@ -39,17 +39,18 @@ def plan_nifti(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | No
     tops = {path.parts[0] for path in inventory.nifti if len(path.parts) > 1}
     if any(top.lower() in IMAGE_FOLDERS | LABEL_FOLDERS for top in tops):
         _require_one_folder_a_channel(folder, tops)
-        groups, skipped = _by_sibling(inventory.nifti)
+        groups = _by_sibling(inventory.nifti)
     elif len({path.parent for path in inventory.nifti}) == 1 or pattern is not None:
-        groups, skipped = _flat(inventory.nifti), 0
+        groups = _flat(inventory.nifti)
     else:
         raise MedsynthError(
             f"{folder} has NIfTI files in {len({path.parent for path in inventory.nifti})} folders, none called images "
             "or labels: are they channels or patients? Name them so, or set patient_pattern=, or give a CSV"
         )
     cases = [_case(folder, key, channels, pattern, modality) for key, channels in sorted(groups.items())]
-    text = f"a NIfTI folder: {len(cases)} cases of {len(inventory.nifti) - skipped} files"
-    return Found("nifti", cases, skipped + len(inventory.other), text)
+    files = sum(len(paths) for channels in groups.values() for paths in channels.values())
+    text = f"a NIfTI folder: {len(cases)} cases of {files} files"
+    return Found("nifti", cases, text)
 
 
 def _require_one_folder_a_channel(folder: Path, tops: set[str]) -> None:
@@ -72,15 +73,13 @@ def _channel_of(top: str) -> str:
     return "image" if top in IMAGE_FOLDERS else "label" if top in LABEL_FOLDERS else channel_name(top)
 
 
-def _by_sibling(files: list[PurePosixPath]) -> tuple[_Groups, int]:
+def _by_sibling(files: list[PurePosixPath]) -> _Groups:
     groups: _Groups = defaultdict(lambda: defaultdict(list))
-    skipped = 0
     for path in files:
         if len(path.parts) < 2:
-            skipped += 1
             continue
         groups[_stem(PurePosixPath(*path.parts[1:]))][_channel_of(path.parts[0])].append(path)
-    return groups, skipped
+    return groups
 
 
 def _flat(files: list[PurePosixPath]) -> _Groups:

@@ -45,9 +45,8 @@ def plan_nnunet(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | N
         for name in sorted({*images, *maps})
     ]
     cases = [dataclasses.replace(case, refusal=TWO_FILES) if case.source in doubled else case for case in cases]
-    used = sum(map(len, images.values())) + len(maps)
     text = f"an nnU-Net folder: {len(cases)} training cases, {', '.join(texts)}"
-    return Found("nnunet", cases, max(0, inventory.total - used - 1), text)
+    return Found("nnunet", cases, text)
 
 
 def _training_files(

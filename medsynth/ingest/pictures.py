@@ -43,7 +43,7 @@ def plan_pictures(folder: Path, inventory: Inventory, pattern: re.Pattern[str] |
     _require_classes(folder, len(classes), in_classes, vouched)
     cases = [_case(folder, path, level, pattern) for path in inventory.pictures]
     text = f"{len(cases)} pictures in {len(classes)} class folders" if classes else f"{len(cases)} pictures"
-    return Found("pictures", cases, len(inventory.other), text)
+    return Found("pictures", cases, text)
 
 
 def _require_classes(folder: Path, folders: int, pictures: int, vouched: bool) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from medsynth.errors import MedsynthError
@@ -86,12 +87,17 @@ class PlannedCase:
 
 
 class Found(NamedTuple):
-    """What a source holds: `text` says it in a few words, `skipped` counts the files left aside."""
+    """What a source holds: `text` says it in a few words, `aside` counts the files left aside by their ending."""
 
     layout: str
     cases: list[PlannedCase]
-    skipped: int
     text: str
+    aside: Mapping[str, int] = MappingProxyType({})
+
+    @property
+    def skipped(self) -> int:
+        """How many files were left aside."""
+        return sum(self.aside.values())
 
 
 def channel_name(text: str) -> str:

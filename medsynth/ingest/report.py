@@ -18,9 +18,10 @@ class IngestReport:
         found: what the source was taken for.
         cases: written to cases.jsonl.
         refused: in refused.jsonl.
-        skipped: files left aside because the layout does not read them.
+        aside: files left aside because the layout does not read them, by their ending.
         resumed: of the cases, how many an earlier call had done.
         patients: different patient keys.
+        unlabelled: cases without a label map, where others have one.
         presumed: cases whose patient is a guess.
         repeated: cases whose image is that of another case.
         joined: presumed patients who were joined with another because they share an image.
@@ -31,9 +32,10 @@ class IngestReport:
     found: str
     cases: int
     refused: int
-    skipped: int
+    aside: Mapping[str, int]
     resumed: int
     patients: int
+    unlabelled: int
     presumed: int
     repeated: int
     joined: int
@@ -51,14 +53,17 @@ class IngestReport:
         table = Table(show_header=False)
         table.add_row("cases", str(self.cases))
         table.add_row("patients", str(self.patients))
+        if self.unlabelled:
+            table.add_row("cases without a label map, which others have", str(self.unlabelled))
         if self.presumed:
-            table.add_row("cases whose patient is presumed", str(self.presumed))
+            table.add_row("cases whose patient is presumed; patient_pattern= says it", str(self.presumed))
         if self.repeated:
             table.add_row("cases with the image of another case", str(self.repeated))
         if self.joined:
             table.add_row("presumed patients joined, who share an image", str(self.joined))
-        if self.skipped:
-            table.add_row("files left aside", str(self.skipped))
+        if self.aside:
+            kinds = ", ".join(f"{count} {ending}" for ending, count in self.aside.items())
+            table.add_row(f"files left aside ({kinds})", str(sum(self.aside.values())))
         if self.resumed:
             table.add_row("done by an earlier call", str(self.resumed))
         table.add_row("refused", str(self.refused))

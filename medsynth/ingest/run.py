@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -77,7 +77,7 @@ def ingest(
     _check(source, out, identity, workers)
     secret = key_path(key)
     pseudonymiser = Pseudonymiser(load_key(secret, out))
-    console = Console(quiet=not progress)
+    console, errors = Console(quiet=not progress), Console(stderr=True, quiet=not progress)
     found = find_cases(source, layout=layout, patient_pattern=patient_pattern, modality=modality, workers=workers)
     console.print(f"found {found.text}", markup=False, soft_wrap=True)
     names = _named(labels)
@@ -88,7 +88,9 @@ def ingest(
     settings += [sorted(names.items())] if names else []
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        journal = Journal(out, pseudonymiser.digest("settings", json.dumps(settings)))
+        journal = Journal(out, _stamps(settings, pseudonymiser))
+        if journal.resumed:
+            errors.print("medsynth: the folder was begun by the same command: going on", soft_wrap=True)
         tasks, outcomes = _tasks(found, out, licence, pseudonymiser)
         sources = (
             secret.parent / "sources" / f"{hashlib.sha256(out.resolve().as_posix().encode()).hexdigest()[:16]}.jsonl"
@@ -126,6 +128,15 @@ def _check(source: Path, out: Path, identity: str | None, workers: int) -> None:
         raise MedsynthError("out lies inside source, and would be taken for scans by the next call; choose another out")
     if source.resolve().is_relative_to(out.resolve()):
         raise MedsynthError("source lies inside out; choose another out")
+
+
+def _stamps(settings: Sequence[object], pseudonymiser: Pseudonymiser) -> dict[str, str]:
+    """Digests of what the folder belongs to, nothing to anybody without the key; the source is first of `settings`."""
+    return {
+        "settings": pseudonymiser.digest("settings", json.dumps(settings)),
+        "key": pseudonymiser.digest("key"),
+        "source": pseudonymiser.digest("source", str(settings[0])),
+    }
 
 
 def _tasks(
@@ -200,13 +211,15 @@ def _write(out: Path, settled: Settled) -> None:
 
 
 def _report(found: Found, settled: Settled, resumed: int, sources: Path) -> IngestReport:
+    labelled = sum(any(part.kind == "label" for part in one.channels.values()) for one in settled.records)
     return IngestReport(
         found=found.text,
         cases=len(settled.records),
         refused=len(settled.refused),
-        skipped=found.skipped,
+        aside=found.aside,
         resumed=resumed,
         patients=len({record.patient for record in settled.records}),
+        unlabelled=len(settled.records) - labelled if labelled else 0,
         presumed=sum(record.patient_source == "presumed" for record in settled.records),
         repeated=settled.repeated,
         joined=settled.joined,

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import unicodedata
 from pathlib import Path, PurePosixPath
 
 from medsynth.errors import MedsynthError
@@ -56,7 +57,8 @@ def plan_table(path: Path, pattern: re.Pattern[str] | None, modality: str | None
         modality: DICOM code of the channel "image", None when not known.
 
     Raises:
-        MedsynthError: no table, no image column, a row of another length, an unknown split.
+        MedsynthError: no table, no image column, a row of another length, an unknown split, a
+            patient in two splits.
     """
     rows = _rows(path)
     files = [name for name in rows[0] if _names_files(name, rows)]
@@ -65,7 +67,8 @@ def plan_table(path: Path, pattern: re.Pattern[str] | None, modality: str | None
             f"{path} has no column that names images; call it image (NIfTI, PNG, JPEG or a DICOM folder)"
         )
     cases = [_case(path.parent, number, row, files, pattern, modality) for number, row in enumerate(rows, 2)]
-    return Found("csv", cases, 0, f"a table of {len(cases)} cases with the channels {', '.join(files)}")
+    _require_one_split(path, cases)
+    return Found("csv", cases, f"a table of {len(cases)} cases with the channels {', '.join(files)}")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -140,6 +143,19 @@ def _case(
         split=_SPLITS.get(split),
         refusal=refusal,
     )
+
+
+def _require_one_split(path: Path, cases: list[PlannedCase]) -> None:
+    first: dict[str, tuple[int, Split]] = {}
+    for number, case in enumerate(cases, 2):
+        if case.patient is None or case.split is None:
+            continue
+        row, split = first.setdefault(unicodedata.normalize("NFC", case.patient).strip(), (number, case.split))
+        if split != case.split:
+            raise MedsynthError(
+                f"{path} row {number}: its patient is in {case.split}, and in {split} by row {row}; give each patient "
+                "one split, or none"
+            )
 
 
 def _channel(folder: Path, column: str, value: str, modality: str | None) -> PlannedChannel:

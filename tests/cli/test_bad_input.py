@@ -172,7 +172,19 @@ def test_plans_that_do_not_fit(refused: Refused, cases: Path, tmp_path: Path, wo
 def test_fewer_patients_than_a_split_needs(refused: Refused, make_cases: Any, tmp_path: Path) -> None:
     cases = make_cases(tmp_path / "cases", patients=2, scans=3)
     line = refused("train", f"cases={cases}", f"out={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", *SMALL)
-    assert "2 patient(s) cannot fill 3 splits (train, validation, test): add scans of at least 1 more" in line
+    assert "2 patients cannot fill 3 splits (train, validation, test): add scans of at least 1 more" in line
+
+
+def test_another_source_into_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("MEDSYNTH_KEY", str(tmp_path / "secret.key"))
+    words = ["ingest", f"out={tmp_path / 'out'}", "identity=trust"]
+    for name in ("a", "b"):
+        scans(tmp_path / name, "none", 1)
+    assert main([*words, f"source={tmp_path / 'a'}"]) == 0
+    capsys.readouterr()
+    assert main([*words, f"source={tmp_path / 'b'}"]) == 1
+    said = f"medsynth: error: {tmp_path / 'out'} was begun with another source; choose another out\n"
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize("damage", ["record", "path", "volume", "gone", "link"])
@@ -220,6 +232,14 @@ def test_training_states_that_were_altered(refused: Refused, cases: Path, run: P
         raw[len(raw) // 2] ^= 1
         state.write_bytes(bytes(raw))
     assert "every training state of the run was cut short or altered" in refused(*words)
+
+
+@pytest.mark.parametrize("below", ["", "sub", "sub/sub"])
+def test_a_cache_that_is_no_folder(refused: Refused, cases: Path, tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    words = [f"cases={cases}", f"out={tmp_path / 'out'}", f"cache={tmp_path / 'file' / below}", *SMALL]
+    assert "cannot be a folder: it is a file or lies below one; choose another" in refused("train", *words)
+    assert not (tmp_path / "out").exists()
 
 
 # generate
@@ -273,6 +293,7 @@ def test_runs_that_are_damaged_or_hostile(refused: Refused, run: Path, tmp_path:
         (["sampler=unipc", "sampler.options.order=0"], "sampler.options.order is at least 1"),
         (["sampler=heun", "sampler.options.churn=x"], "sampler.options.churn is of another kind than 0.0"),
         (["sampler.steps=0"], "steps is at least 1"),
+        (["sampler.guidance=nan"], "sampler.guidance: NaN, infinity"),
         (["weights=newest"], "weights is one of best, last, untrained"),
         (["device=tpu"], "device is auto, cpu or cuda"),
     ],
@@ -325,6 +346,39 @@ def test_an_evaluation_with_a_seed_below_0(refused: Refused, cases: Path, sample
     words = [f"samples={samples}", f"cases={cases}", f"out={tmp_path / 'out'}", "progress=false", "seed=-1"]
     assert "error: seed is 0 or more" in refused("evaluate", *words)
     assert not (tmp_path / "out").exists()
+
+
+# places that cannot be
+
+
+def test_folders_below_a_file(refused: Refused, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSYNTH_KEY", str(tmp_path / "secret.key"))
+    source = scans(tmp_path / "source", "none", 1)
+    ingest = ["ingest", f"source={source}", "identity=trust", "progress=false"]
+    (tmp_path / "file").touch()
+    for below in ("sub", "sub/sub"):
+        place = tmp_path / "file" / below
+        for words in (
+            [*ingest, f"out={place}"],
+            [*ingest, f"out={tmp_path / 'out'}", f"key={place}"],
+            ["generate", f"run={run}", f"out={place}", *FEW],
+        ):
+            assert "cannot be a folder: it is a file or lies below one; choose another" in refused(*words)
+            assert not (tmp_path / "out").exists()
+
+
+def test_names_that_are_too_long(refused: Refused, cases: Path, run: Path, tmp_path: Path) -> None:
+    long, out = tmp_path / ("x" * 300), f"out={tmp_path / 'out'}"
+    for words in (
+        ["ingest", f"source={long}", out, "identity=trust"],
+        ["ingest", f"source={cases}", f"out={long}", "identity=trust"],
+        ["train", f"cases={cases}", out, f"cache={long}", *SMALL],
+        ["generate", f"run={run}", f"out={long}", *FEW],
+        ["generate", f"run={long}", out, *FEW],
+        ["generate", f"run={run}", f"out={long / 'sub'}", *FEW],
+    ):
+        assert "a name that is longer than the disk allows; choose a shorter one" in refused(*words)
+        assert not (tmp_path / "out").exists()
 
 
 # full disks

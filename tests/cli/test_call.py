@@ -110,6 +110,30 @@ def test_what_nothing_reads_or_does_not_fit_is_refused(values: dict[str, Any], s
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), 10**400])
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        (lambda number: {"rate": number}, "rate"),
+        (lambda number: {"sizes": [1, number]}, "sizes[1]"),
+        (lambda number: {"outer": {"inner": {"sides": [1, 2], "scale": number}}}, "outer.inner.scale"),
+        (lambda number: {"free": {"a": [number]}}, "free.a[0]"),
+        (
+            lambda number: {"free": {"_target_": "torch.optim.AdamW", "_partial_": True, "lr": number}},
+            "free.lr",
+        ),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused(values: Any, key: str, number: float) -> None:
+    with pytest.raises(UsageError) as refused:
+        bind(work, {"run": "r", **values(number)}, {"run"})
+    assert str(refused.value).startswith(f"{key}: NaN, infinity or a number beyond a float's range does not fit; give")
+
+
+def test_a_word_may_be_nan() -> None:
+    assert bind(work, {"run": "r", "name": float("nan")})["name"] == "nan"
+
+
 def test_a_parameter_without_a_value_is_named() -> None:
     with pytest.raises(UsageError, match="run has to be given"):
         bind(work, {}, {"run"})

@@ -138,6 +138,50 @@ def test_image_stands_for_the_only_image(make_cases, tmp_path):
         fit(cases, images={"t2": WINDOW})
 
 
+PERCENTILES = Intensity(kind="percentiles", low=0.5, high=99.5)
+
+
+@pytest.mark.parametrize(
+    ("units", "images", "label", "said"),
+    [
+        (
+            "arbitrary",
+            {"t2": PERCENTILES},
+            None,
+            "set data.images='[{name: image, kind: percentiles, low: 0.5, high: 99.5}]'",
+        ),
+        ("HU", {"t2": WINDOW}, "label", "set data.images='[{name: image, kind: window, low: -50, high: 150}]'"),
+        ("HU", {"t2": PERCENTILES}, None, "set data.images='[{name: image, kind: window, low: -1000, high: 1000}]'"),
+        ("HU", {"image": WINDOW}, "liver", "set data.label=label"),
+        (
+            "arbitrary",
+            {"t2": PERCENTILES, "image": WINDOW},
+            "liver",
+            "set data.images='[{name: image, kind: window, low: -50, high: 150}]' and data.label=label",
+        ),
+    ],
+)
+def test_a_wrong_name_is_answered_with_what_the_cases_have(make_cases, tmp_path, units, images, label, said):
+    cases = make_cases(tmp_path / "cases", units=units)
+    with pytest.raises(MedsynthError) as refused:
+        fit(cases, images=images, label=label)
+    assert str(refused.value).endswith(f"; they have image, label: {said}")
+
+
+def test_no_label_map_and_channels_that_no_case_has_together(make_cases, tmp_path):
+    def without(name, cases):
+        return {key: channel for key, channel in cases.channels.items() if key != name}
+
+    cases = make_cases(tmp_path / "a" / "cases")
+    renamed(cases, lambda _, record: replace(record, channels=without("label", record)))
+    with pytest.raises(MedsynthError, match=r"they have image: set data\.label=null"):
+        fit(cases)
+    cases = make_cases(tmp_path / "b" / "cases")
+    renamed(cases, lambda n, record: replace(record, channels={"t1" if n else "image": record.channels["image"]}))
+    with pytest.raises(MedsynthError, match=r"no case has the channels image, t1, all of them: take one out"):
+        fit(cases, images={"image": WINDOW, "t1": WINDOW}, label=None)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -79,6 +79,34 @@ def test_a_flipped_bit_in_a_packed_file_is_refused(tmp_path):
         read_nifti(path)
 
 
+@pytest.mark.parametrize("damage", ["checksum", "length", "trailer", "last byte", "behind"])
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_a_packed_file_is_checked_to_its_end(tmp_path, kind, damage):
+    path = tmp_path / "a.nii.gz"
+    nib.save(kind(np.random.default_rng(0).integers(0, 9, (20, 20, 20)).astype(np.int16), np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    if damage in ("checksum", "length"):  # RFC 1952: the last 8 bytes are CRC-32 and length
+        content[-8 if damage == "checksum" else -4] ^= 1
+    elif damage == "behind":
+        content += b"more"
+    else:
+        del content[-8 if damage == "trailer" else -1 :]
+    path.write_bytes(bytes(content))
+    for read in (read_nifti, read_nifti_channels):
+        with pytest.raises(UnreadableError, match=r"damaged or cut short, .*copy it again from its source"):
+            read(path)
+
+
+def test_a_flipped_bit_in_voxels_that_are_stored_unpacked_is_refused(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    raw = nib.Nifti1Image(np.random.default_rng(0).integers(0, 9, (20, 20, 20)).astype(np.int16), np.eye(4)).to_bytes()
+    content = bytearray(gzip.compress(raw, compresslevel=0))
+    content[-1000] ^= 1  # still a stream that unpacks: the checksum alone tells
+    path.write_bytes(bytes(content))
+    with pytest.raises(UnreadableError, match="damaged"):
+        read_nifti(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"no scan", gzip.compress(b"no scan"), bytes(400)])
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 def test_what_is_no_nifti_is_refused_in_silence(tmp_path, content, name, capfd):

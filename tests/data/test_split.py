@@ -103,10 +103,43 @@ def test_one_person_under_two_names_stays_together():
         split_patients([*people(6), record(50, "x", "train"), record(51, "y", "test", image=50)], SplitPlan())
 
 
-@pytest.mark.parametrize("count", [0, 1, 2])
-def test_too_few_patients(count):
-    with pytest.raises(MedsynthError, match=rf"{count} patient\(s\) cannot fill 3 splits.*at least {3 - count} more"):
-        split_patients(people(count, scans=4), SplitPlan())
+@pytest.mark.parametrize(
+    ("count", "asked", "said"),
+    [
+        (
+            0,
+            {},
+            "0 patients cannot fill 3 splits (train, validation, test): add scans of at least 3 more patients, or "
+            "set data.split.test=0 and add 2",
+        ),
+        (
+            1,
+            {},
+            "1 patient cannot fill 3 splits (train, validation, test): add scans of at least 2 more patients, or "
+            "set data.split.test=0 and add 1",
+        ),
+        (
+            2,
+            {},
+            "2 patients cannot fill 3 splits (train, validation, test): add scans of at least 1 more patient, or "
+            "set data.split.test=0",
+        ),
+        (1, {"test": 0}, "1 patient cannot fill 2 splits (train, validation): add scans of at least 1 more patient"),
+        (1, {"validation": 0}, "1 patient cannot fill 2 splits (train, test): add scans of at least 1 more patient"),
+        (
+            0,
+            {"test": 0, "validation": 0},
+            "0 patients cannot fill 1 split (train): add scans of at least 1 more patient",
+        ),
+    ],
+)
+def test_too_few_patients_and_what_helps(count, asked, said):
+    with pytest.raises(MedsynthError) as refused:
+        split_patients(people(count, scans=4), SplitPlan(**asked))
+    assert str(refused.value) == said
+    if "set data.split.test=0" in said:  # the second way does help
+        more = int(said[-1]) if said[-1] in "12" else 0
+        assert patients_in(split_patients(people(count + more), SplitPlan(**{**asked, "test": 0})))["train"]
 
 
 def test_as_few_as_can_be():

@@ -268,8 +268,24 @@ def test_the_summary_says_what_came_and_where_the_list_is(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "found a NIfTI folder: 2 cases" in text
     assert str(report.sources) in text
-    assert "the file is cut short" in text
+    assert "the file is damaged or cut short" in text
     assert "Doe" not in text
+
+
+def test_the_summary_says_what_is_left_aside_what_lacks_a_label_and_the_remedy_for_a_guess(tmp_path, capsys):
+    image_folder(tmp_path / "s", 3)
+    (tmp_path / "s" / "labels" / "John_Doe_1.nii.gz").unlink()
+    (tmp_path / "s" / "John.Doe").write_text("x")
+    (tmp_path / "s" / "notes.txt").write_text("x")
+    report = run(tmp_path / "s", tmp_path / "out", progress=True)
+    assert (report.unlabelled, report.presumed, dict(report.aside)) == (1, 3, {".txt": 1, "other": 1})
+    text = " ".join(capsys.readouterr().out.split())
+    assert "cases without a label map, which others have │ 1" in text
+    assert "cases whose patient is presumed; patient_pattern= says it │ 3" in text
+    assert "files left aside (1 .txt, 1 other) │ 2" in text
+    assert "Doe" not in text
+    image_folder(tmp_path / "t", 2, label=False)
+    assert run(tmp_path / "t", tmp_path / "none").unlabelled == 0
 
 
 @pytest.mark.data

@@ -121,6 +121,28 @@ def test_the_decathlon_names_modalities_and_labels(tmp_path):
     assert case.labels == {1: "edema"}
 
 
+@pytest.mark.parametrize("damage", ["cut", "no text", "no object", "training", "empty", "link"])
+def test_a_broken_dataset_json_is_not_left_out_without_a_word(tmp_path, damage):
+    decathlon(tmp_path)
+    path = tmp_path / "dataset.json"
+    content = path.read_text()
+    if damage == "link":
+        path.unlink()
+        path.symlink_to("gone")
+    else:
+        other = {"cut": content[:-9], "no text": "\0", "no object": "[]", "empty": ""}
+        path.write_text(other.get(damage, content.replace("training", "trainings")))
+    with pytest.raises(MedsynthError, match=r"dataset\.json is no JSON or .*; mend it, or set layout=nifti"):
+        find_cases(tmp_path)
+    assert find_cases(tmp_path, layout="nifti").layout == "nifti"
+
+
+def test_a_dataset_json_of_another_kind_changes_nothing(tmp_path):
+    nifti(tmp_path / "a.nii.gz")
+    (tmp_path / "dataset.json").write_text('{"authors": ["x"]}')
+    assert find_cases(tmp_path).layout == "nifti"
+
+
 def test_a_dataset_json_does_not_lead_out_of_its_folder(tmp_path):
     decathlon(tmp_path / "d", training=[{"image": "../secret.nii.gz", "label": "/etc/x.nii.gz"}])
     assert "not inside its folder" in find_cases(tmp_path / "d").cases[0].refusal
@@ -330,12 +352,17 @@ def test_a_table_names_channels_patients_splits_and_attributes(tmp_path, separat
         ("image,age\na.nii.gz\n", "row 2: 1 values for 2 columns"),
         ("image,image\na.nii.gz,b.nii.gz\n", "one name twice"),
         ("image,split\na.nii.gz,holdout\n", "unknown split"),
+        (
+            "image,patient,split\na.nii.gz,DOE,train\nb.nii.gz,DOE,\nc.nii.gz,DOE,val\n",
+            "row 4: its patient is in validation, and in train by row 2; give each patient one split, or none",
+        ),
     ],
 )
 def test_a_table_that_is_none_is_refused(tmp_path, text, message):
     (tmp_path / "t.csv").write_text(text)
-    with pytest.raises(MedsynthError, match=message):
+    with pytest.raises(MedsynthError, match=message) as refused:
         find_cases(tmp_path / "t.csv")
+    assert "DOE" not in str(refused.value)
 
 
 def test_a_dicom_tree_is_known_by_content_and_grouped_by_series(tmp_path):
@@ -395,6 +422,21 @@ def test_a_choice_settles_what_is_ambiguous(tmp_path):
     mixed(tmp_path)
     assert find_cases(tmp_path, layout="nifti").layout == "nifti"
     assert find_cases(tmp_path, layout="pictures").layout == "pictures"
+
+
+def test_files_left_aside_are_counted_by_their_ending_and_not_named(tmp_path):
+    decathlon(tmp_path / "d")
+    (tmp_path / "d" / "scan.Doe").write_text("x")
+    (tmp_path / "d" / "notes.txt").write_text("x")
+    nifti(tmp_path / "d" / "imagesTs" / "x_10.nii.gz")
+    assert find_cases(tmp_path / "d").aside == {".nii.gz": 2, ".txt": 1, "other": 1}
+    nifti(tmp_path / "n" / "images" / "a.nii")
+    nifti(tmp_path / "n" / "above.nii")
+    assert find_cases(tmp_path / "n").aside == {".nii": 1}
+    picture(tmp_path / "p" / "a.png")
+    assert find_cases(tmp_path / "p").aside == {}
+    (tmp_path / "p" / "read.me").write_text("x")
+    assert find_cases(tmp_path / "p").aside == {"other": 1}
 
 
 def test_links_in_a_ring_end_and_a_missing_source_is_said(tmp_path):

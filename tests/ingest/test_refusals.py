@@ -1,5 +1,7 @@
 """What is not taken: bad cases one by one, folders of others, an identity that nobody vouched for."""
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -123,17 +125,41 @@ def test_nothing_accepted_is_an_error_and_leaves_no_cases(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"licence": "x"}, {"patient_pattern": "_(.)"}, {"key": "other"}, {"modality": "CT"}]
+    ("change", "said"),
+    [
+        ({"licence": "x"}, "other settings"),
+        ({"patient_pattern": "_(.)"}, "other settings"),
+        ({"modality": "CT"}, "other settings"),
+        ({"key": "other"}, r"another key \(key=, or what MEDSYNTH_KEY names\)"),
+        ({"source": "other"}, "another source"),
+    ],
 )
-def test_out_of_another_configuration_is_refused(tmp_path, change):
+def test_out_of_another_configuration_is_refused(tmp_path, capsys, change, said):
     image_folder(tmp_path / "s", 2)
     run(tmp_path / "s", tmp_path / "out")
     before = all_text(tmp_path / "out")
-    if "key" in change:
-        change = {"key": tmp_path / "another"}
-    with pytest.raises(MedsynthError, match="choose another out"):
-        run(tmp_path / "s", tmp_path / "out", **change)
+    source = image_folder(tmp_path / "other", 2) if "source" in change else tmp_path / "s"
+    options = {"key": tmp_path / "another"} if "key" in change else change
+    options = {name: value for name, value in options.items() if name != "source"}
+    with pytest.raises(MedsynthError, match=f"out was begun with {said}; choose another out"):
+        run(source, tmp_path / "out", **options, progress=True)
     assert all_text(tmp_path / "out") == before
+    assert "going on" not in capsys.readouterr().err
+    assert run(tmp_path / "s", tmp_path / "out", progress=True).resumed == 2
+    assert "medsynth: the folder was begun by the same command: going on" in capsys.readouterr().err
+
+
+def test_a_folder_from_before_its_journal_told_source_and_key_apart_goes_on(tmp_path):
+    image_folder(tmp_path / "s", 2)
+    run(tmp_path / "s", tmp_path / "out")
+    journal = tmp_path / "out" / "progress.jsonl"
+    head, *lines = journal.read_text().splitlines(keepends=True)
+    old = {name: value for name, value in json.loads(head).items() if name in ("schema", "settings")}
+    journal.write_text("".join([json.dumps(old) + "\n", *lines]))
+    with pytest.raises(MedsynthError, match="another source, key or settings"):
+        run(tmp_path / "s", tmp_path / "out", licence="x")
+    assert run(tmp_path / "s", tmp_path / "out").resumed == 2
+    assert "source" in json.loads(journal.read_text().splitlines()[0])
 
 
 def test_folders_of_others_are_not_touched(tmp_path):
