@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+_UNNAMED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 
 class Recorded:
     """Keeps the arguments of `__init__` as `spec`: {"_target_": dotted name, **arguments}.
@@ -25,7 +27,11 @@ class Recorded:
             bound.apply_defaults()
             original(self, *args, **values)
             if type(self) is cls:
-                arguments = {name: _plain(value) for name, value in list(bound.arguments.items())[1:]}
+                arguments = {
+                    name: _plain(value)
+                    for name, value in list(bound.arguments.items())[1:]
+                    if signature.parameters[name].kind not in _UNNAMED  # of a class without an __init__ of its own
+                }
                 self.spec = {"_target_": f"{cls.__module__}.{cls.__qualname__}", **arguments}
 
         cls.__init__ = recording  # type: ignore[method-assign]

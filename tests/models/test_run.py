@@ -59,6 +59,15 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.parametrize("autoencoder", [Identity(), Haar(2)])
+def test_every_autoencoder_is_loaded_again(tmp_path, autoencoder):
+    made = model(autoencoder)
+    save_run(tmp_path / "run", made, INFO)
+    save_weights(tmp_path / "run", "best", made, {"step": 3, "validation_loss": 0.5})
+    x = torch.randn(1, 3, 8, 8)
+    assert torch.equal(load_run(tmp_path / "run").model.encode(x), made.encode(x))
+
+
 def test_what_was_saved_is_loaded(run):
     expected, loaded = model(), load_run(run)
     assert {name: value.tolist() for name, value in loaded.model.state_dict().items()} == {
