@@ -80,7 +80,7 @@ def measure(model: DiffusionModel, chosen: argparse.Namespace, bar: Progress) ->
     half = exact.roll(len(exact) // 2, 0)
     return {
         "distance": curves,
-        "controls": {"another method, 1,000 steps": apart(other, exact) / unit, "shuffled": apart(half, exact) / unit},
+        "controls": {"UniPC in as many steps": apart(other, exact) / unit, "shuffled": apart(half, exact) / unit},
     }
 
 
