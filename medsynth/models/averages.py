@@ -103,19 +103,24 @@ def load_average(run: Path, width: float, device: str = "cpu") -> dict[str, Tens
     paths = sorted((run / "weights" / FOLDER).glob("step-*.ckpt"))
     if not paths:
         raise MedsynthError("ema: the run kept no snapshots; train with trainer.snapshot_every, or leave ema=null")
-    known: list[tuple[float, float]] = []
-    places: list[tuple[Path, int]] = []
-    for path in paths:
-        content = read_sealed(path).content
-        try:
-            known += [(float(content["step"]), power_gamma(own)) for own in content["widths"]]
-            places += [(path, number) for number in range(len(content["widths"]))]
-        except (KeyError, TypeError, ValueError):
-            raise RunError(f"snapshot {path.name} was altered; copy the run again") from None
+    known = [(float(step), power_gamma(own)) for path in paths for step, own, _ in _read_snapshot(path, device)]
+    weights = iter(snapshot_weights(known, max(step for step, _ in known), width).tolist())
     total: dict[str, Tensor] = {}
-    weights = snapshot_weights(known, max(step for step, _ in known), width)
-    for weight, (path, number) in zip(weights.tolist(), places, strict=True):
-        state: dict[str, Tensor] = read_sealed(path, device).content["networks"][number]
-        for name, value in state.items():
-            total[name] = total.get(name, torch.zeros((), dtype=torch.float64)) + weight * value.double()
+    for path in paths:  # one at a time: together they need not fit the memory
+        for _, _, state in _read_snapshot(path, device):
+            weight = next(weights)
+            for name, value in state.items():
+                total[name] = total.get(name, torch.zeros((), dtype=torch.float64)) + weight * value.double()
     return {name: value.float() for name, value in total.items()}
+
+
+def _read_snapshot(path: Path, device: str) -> list[tuple[int, float, dict[str, Tensor]]]:
+    """Step, width and state of each network in a snapshot."""
+    content = read_sealed(path, device).content
+    try:
+        step, widths, networks = content["step"], content["widths"], content["networks"]
+        if not all(0 < width < 0.28 for width in widths):
+            raise ValueError
+        return [(int(step), width, dict(state)) for width, state in zip(widths, networks, strict=True)]
+    except (KeyError, TypeError, ValueError):
+        raise RunError(f"snapshot {path.name} was altered; copy the run again") from None

@@ -216,7 +216,7 @@ class DiffusionModel(nn.Module):
             return autoguided(self.denoise, denoise, plan.guidance, *plan.interval)
         if not self.conditioner.width:
             if plan.guidance != 1:
-                raise MedsynthError("sampler.guidance: the model has no classes; set it to 1, or give guide=RUN")
+                raise MedsynthError("sampler.guidance: the model has no conditions; set it to 1, or give guide=RUN")
             return self.denoise
         return classifier_free(self.denoise, self.condition(attributes, dropped=True), plan.guidance, *plan.interval)
 

@@ -112,6 +112,8 @@ def test_runs_without_snapshots_and_altered_ones(tmp_path):
         load_average(tmp_path, 0.1)
     with pytest.raises(MedsynthError, match=r"between 0 and 0\.28"):
         load_average(tmp_path, 0.3)
-    write_sealed(tmp_path / "weights" / "averages" / "step-00000001.ckpt", {"step": 1, "widths": [7.0]})
-    with pytest.raises(RunError, match="was altered"):
-        load_average(tmp_path, 0.1)
+    path = tmp_path / "weights" / "averages" / "step-00000001.ckpt"
+    for altered in ({"widths": [7.0], "networks": [{}]}, {"widths": [0.1]}, {"widths": [0.1], "networks": []}):
+        write_sealed(path, {"step": 1, **altered})
+        with pytest.raises(RunError, match="was altered"):
+            load_average(tmp_path, 0.1)
