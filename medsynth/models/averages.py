@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from medsynth.errors import MedsynthError, RunError
+from medsynth.files import sha256_file
 from medsynth.models.sealed import read_sealed, write_sealed
 
 FOLDER = "averages"
@@ -112,6 +113,11 @@ def load_average(run: Path, width: float, device: str = "cpu") -> dict[str, Tens
             for name, value in state.items():
                 total[name] = total.get(name, torch.zeros((), dtype=torch.float64)) + weight * value.double()
     return {name: value.float() for name, value in total.items()}
+
+
+def snapshots_sha256(run: Path) -> list[str]:
+    """Hashes of a run's snapshots, in order."""
+    return [sha256_file(path) for path in sorted((run / "weights" / FOLDER).glob("step-*.ckpt"))]
 
 
 def _read_snapshot(path: Path, device: str) -> list[tuple[int, float, dict[str, Tensor]]]:

@@ -21,8 +21,8 @@ from typing import Any, Self
 import torch
 
 from medsynth.errors import MedsynthError, RunError
-from medsynth.files import write_json
-from medsynth.models.averages import load_average
+from medsynth.files import sha256_json, write_json
+from medsynth.models.averages import load_average, snapshots_sha256
 from medsynth.models.conditioner import AttributeConditioner
 from medsynth.models.layout import Layout
 from medsynth.models.model import DiffusionModel
@@ -127,7 +127,8 @@ class Run:
     Args:
         model: with the chosen weights, in evaluation mode.
         info: where it comes from.
-        checkpoint: SHA-256 of the weights; of an untrained model those it was measured with (`last`).
+        checkpoint: SHA-256 of the weights; of an untrained model those it was measured with (`last`);
+            of an average of another width, of its snapshots too.
         facts: numbers about the weights (step, validation loss).
     """
 
@@ -234,4 +235,7 @@ def load_run(
         raise RunError(
             "the weights do not fit the run's description: one of them comes from another run; copy the run again"
         ) from None
-    return Run(model.to(device).eval(), info, sealed.sha256, facts)
+    checkpoint = sealed.sha256
+    if ema is not None:
+        checkpoint = sha256_json([checkpoint, ema, *snapshots_sha256(folder)])
+    return Run(model.to(device).eval(), info, checkpoint, facts)

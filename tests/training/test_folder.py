@@ -159,6 +159,9 @@ def test_snapshots_give_averages_of_other_widths(cases, tmp_path):
     changed = {name for name in trained if not torch.equal(narrower[name], trained[name])}
     assert changed
     assert all(name.startswith("network.") for name in changed)
+    checkpoints = {load_run(out, weights="last", ema=ema).checkpoint for ema in (None, 0.05, 0.02)}
+    (out / "weights" / "averages" / kept[0]).unlink()
+    assert len(checkpoints | {load_run(out, weights="last", ema=0.02).checkpoint}) == 4
     with pytest.raises(MedsynthError, match="set weights=last"):
         load_run(out, ema=0.05)
 
