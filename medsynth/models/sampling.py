@@ -45,7 +45,7 @@ class SamplingPlan:
         name: "euler" (DDIM), "dpmpp_2m", "unipc", "dpmpp_2m_sde", "ancestral" (1 evaluation a step) or
             "heun" (2).
         steps: of the grid.
-        grid: "karras", "schedule" (the model's own training steps; epsilon and v) or "flow" (even in t).
+        grid: "karras", "schedule" (the model's own training steps, DDPM's where it has none) or "flow" (even in t).
         sigma_min, sigma_max, rho: of "karras".
         shift: of "flow", towards noise.
         guidance: scale of classifier-free guidance, or of autoguidance where there is a worse model; 1 for none.
@@ -111,15 +111,17 @@ class SamplingPlan:
     def levels(self, schedule: VpSchedule | None) -> Tensor:
         """The grid, float64 (steps + 1,).
 
+        Args:
+            schedule: that the model was trained on; without one "schedule" is DDPM's own (linear, 1,000 steps).
+
         Raises:
-            MedsynthError: "schedule" for a model that has none, or more steps than it has.
+            MedsynthError: more steps than the schedule has.
         """
         if self.grid == "karras":
             return karras_grid(self.steps, self.sigma_min, self.sigma_max, self.rho)
         if self.grid == "flow":
             return flow_grid(self.steps, self.shift)
-        if schedule is None:
-            raise MedsynthError("sampler.grid=schedule is for a model trained on a schedule; set sampler.grid=karras")
+        schedule = schedule or VpSchedule()
         if self.steps > schedule.steps:
             raise MedsynthError(f"sampler.steps={self.steps}: the model's schedule has {schedule.steps}")
         return schedule_grid(schedule, self.steps)
