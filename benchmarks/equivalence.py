@@ -33,6 +33,7 @@ from medsynth.errors import MedsynthError
 from medsynth.files import sha256_json, write_json
 from medsynth.metrics.features import FeatureSpace, fit_features
 from medsynth.metrics.mmd import MMDTest, mmd_test
+from medsynth.models.conditioner import Asked
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import load_run
 from medsynth.models.sampling import SamplingPlan
@@ -71,7 +72,7 @@ def made(model: DiffusionModel, name: str, plan: SamplingPlan, seed: int, chosen
             if path.exists():
                 bar.advance(task, len(indices) * plan.steps)
             else:
-                told = [model.conditioner.in_turn(index, {}) for index in indices]
+                told = [Asked(model.conditioner.in_turn(index, {})) for index in indices]
                 z = model.sample_latents(
                     indices, told, seed=seed, plan=plan, on_step=lambda _: bar.advance(task, chosen.batch)
                 )

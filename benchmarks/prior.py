@@ -20,8 +20,8 @@ from rich.table import Table
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from medsynth.data.dataset import CasePlan, PreparedCases, default_cache
 from medsynth.data.preparation import Preparation
+from medsynth.data.prepared import CasePlan, PreparedCases, default_cache
 from medsynth.data.split import split_patients
 from medsynth.diffusion.gaussian import GaussianPrior
 from medsynth.diffusion.noise import seeded_noise

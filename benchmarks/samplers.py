@@ -26,6 +26,7 @@ from torch import Tensor
 from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
 from medsynth.files import write_json
+from medsynth.models.conditioner import Asked
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import load_run
 from medsynth.models.sampling import SamplingPlan
@@ -45,7 +46,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def solve(model: DiffusionModel, plan: SamplingPlan, chosen: argparse.Namespace, advance: Callable[[], None]) -> Tensor:
     """Decoded samples (N, C, *spatial) of the plan."""
-    asked = [model.conditioner.in_turn(index, {}) for index in range(chosen.samples)]
+    asked = [Asked(model.conditioner.in_turn(index, {})) for index in range(chosen.samples)]
     parts = []
     for start in range(0, chosen.samples, chosen.batch):
         indices = range(start, min(start + chosen.batch, chosen.samples))

@@ -15,7 +15,7 @@ from rich.table import Table
 from medsynth.diffusion.denoiser import Condition
 from medsynth.diffusion.loss import denoising_loss
 from medsynth.geometry import Geometry
-from medsynth.models.conditioner import AttributeConditioner
+from medsynth.models.conditioner import Conditioner
 from medsynth.models.layout import ImageChannel, LabelChannel, Layout
 from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
@@ -38,7 +38,7 @@ def build(size, values, levels, classes, settings) -> DiffusionModel:
     image = ImageChannel(name="image", units="HU", low=-1000, high=1000)
     layout = Layout(images=(image,), label=label, grid=Geometry.centred(size, (1.0,) * len(size)))
     haar = Haar(levels)
-    conditioner = AttributeConditioner({"class": [str(c) for c in range(classes)]} if classes else {})
+    conditioner = Conditioner({"class": [str(c) for c in range(classes)]} if classes else {})
     network = partial(UNet, **settings)(
         rank=len(size), channels=haar.latent_channels(layout.channels, layout.rank), vector=conditioner.width
     )

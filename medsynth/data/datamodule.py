@@ -7,9 +7,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from medsynth.data.augmentation import Augmentation
-from medsynth.data.dataset import PreparedCases, Sample, StepBatches, TrainingSamples, ValidationSamples
+from medsynth.data.dataset import Sample, StepBatches, TrainingSamples, ValidationSamples
 from medsynth.data.fitting import FittedData
-from medsynth.models.conditioner import AttributeConditioner
+from medsynth.data.prepared import PreparedCases
+from medsynth.data.texts import Texts
+from medsynth.models.conditioner import Conditioner
 
 
 class VolumeDataModule(lightning.LightningDataModule):
@@ -18,34 +20,36 @@ class VolumeDataModule(lightning.LightningDataModule):
     Args:
         fitted: cases and split.
         training_cases: the training cases with the augmentation's margin.
-        conditioner: from attributes to vectors.
+        conditioner: from what is known of a case to vectors.
         augmentation: of training cases.
         batch_size: of the global batch.
         workers: processes that load, 0 for none; the samples are the same.
         seed: of order and augmentation.
         validation_most: largest number of validation samples.
+        texts: what is said of the cases.
     """
 
     def __init__(
         self,
         fitted: FittedData,
         training_cases: PreparedCases,
-        conditioner: AttributeConditioner,
+        conditioner: Conditioner,
         augmentation: Augmentation,
         *,
         batch_size: int,
         workers: int,
         seed: int,
         validation_most: int = 64,
+        texts: Texts | None = None,
     ) -> None:
         super().__init__()
         self.batch_size, self.workers = batch_size, workers
         spacing = fitted.preparation.grid.spacing
         self.training = TrainingSamples(
-            training_cases, fitted.slices["train"], conditioner, augmentation, seed, spacing
+            training_cases, fitted.slices["train"], conditioner, augmentation, seed, spacing, texts
         )
         self.validation = ValidationSamples(
-            fitted.cases["validation"], fitted.slices["validation"], conditioner, augmentation, validation_most
+            fitted.cases["validation"], fitted.slices["validation"], conditioner, augmentation, validation_most, texts
         )
 
     def train_dataloader(self) -> DataLoader[Sample]:

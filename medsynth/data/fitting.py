@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medsynth.data.dataset import CasePlan, PreparedCases
+from medsynth.data.derived import DERIVED
 from medsynth.data.preparation import Preparation, cases_digest, with_channels
+from medsynth.data.prepared import CasePlan, PreparedCases
 from medsynth.data.resampling import Intensity, Resampling
 from medsynth.data.split import SplitPlan, split_patients
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
-from medsynth.models.layout import ImageChannel, LabelChannel, Layout
+from medsynth.models.layout import Given, ImageChannel, LabelChannel, Layout
 from medsynth.records import CASES_FILE, CaseRecord, Split, read_records
 
 _ALIGNED_DEGREES = 5.0
@@ -47,6 +48,8 @@ def fit_preparation(
     cache: Path,
     each: Callable[[str, int], Callable[[], None]],
     numbers: Sequence[str] = (),
+    given: Mapping[str, Intensity] | None = None,
+    given_label: str | None = None,
 ) -> FittedData:
     """Prepare the training and validation cases and learn what a sample's form needs.
 
@@ -66,6 +69,8 @@ def fit_preparation(
         cache: folder of prepared tensors.
         each: `each(text, total)` announces work and returns what to call after each case.
         numbers: attributes it will be conditioned on as numbers.
+        given: the intensity of each image channel that a sample is made from; a case may lack them.
+        given_label: the label channel that a sample is made from, in place of `label`; a case may lack it.
 
     Raises:
         MedsynthError: cases that lack what is asked for, too few patients.
@@ -73,16 +78,26 @@ def fit_preparation(
     records = read_records(folder / CASES_FILE, CaseRecord)
     splits = split_patients(records, split)
     images = _resolve_names(images, records)
+    given = _resolve_names(given or {}, records)
+    mask = label or given_label
     usable = with_channels(records, [*images, *([label] if label else [])])
-    _require_one_meaning(usable, list(images), label)
-    _require_window_for_hu(usable, images)
+    _require_one_meaning(usable, [*images, *given], mask)
+    _require_window_for_hu(usable, {**images, **given})
     if not usable:
         asked = ", ".join([*images, *([label] if label else [])])
         raise MedsynthError(f"no case has the channels {asked}{_offer(records, images, label)}")
-    _require_attributes([record for record in usable if splits[record.patient] == "train"], [*conditions, *numbers])
-    names = _label_names(usable) if label else {}
+    training = [record for record in usable if splits[record.patient] == "train"]
+    _require_attributes(training, [*conditions, *numbers])
+    _require_given(training, [*given, *([given_label] if given_label else [])])
+    names = _label_names(usable) if mask else {}
     plan = CasePlan(
-        intensity=images, label=label, label_values=tuple(names), label_reach=label_reach, resampling=resampling
+        intensity=images,
+        label=mask,
+        label_values=tuple(names),
+        label_reach=label_reach,
+        resampling=resampling,
+        given=given,
+        label_given=given_label is not None,
     )
     cases: dict[Split, PreparedCases] = {}
     slices: dict[Split, list[int]] = {}
@@ -106,31 +121,37 @@ def fit_preparation(
                 places.append(item["affine"].numpy())
             done()
     middle = _median_by_patient(ranges, [record.patient for record in cases["train"].records])
-    channels = tuple(
-        ImageChannel(
-            name=name,
-            units=usable[0].channels[name].units,
-            low=float(low),
-            high=float(high),
-            modality=usable[0].channels[name].modality,
-            integer=usable[0].channels[name].units in ("HU", "grey"),
-        )
-        for name, (low, high) in zip(images, middle.tolist(), strict=True)
-    )
+    channel = LabelChannel(name=mask, values=names, reach=label_reach) if mask else None
     layout = Layout(
-        images=channels,
-        label=LabelChannel(name=label, values=names, reach=label_reach) if label else None,
+        images=tuple(
+            _image_channel(name, usable[0], low, high)
+            for name, (low, high) in zip(images, middle.tolist(), strict=True)
+        ),
+        label=channel if label else None,
         grid=_common_grid(places, resampling.size),
+        given=Given(images=tuple(given), label=channel if given_label else None),
     )
     preparation = Preparation(
         layout=layout,
-        intensity=dict(images),
+        intensity={**images, **given},
         resampling=resampling,
         split=split,
         cases_sha256=cases_digest(records),
         conditions=tuple(conditions),
     )
     return FittedData(usable, splits, preparation, plan, cases, slices)
+
+
+def _image_channel(name: str, record: CaseRecord, low: float, high: float) -> ImageChannel:
+    channel = record.channels[name]
+    return ImageChannel(
+        name=name,
+        units=channel.units,
+        low=low,
+        high=high,
+        modality=channel.modality,
+        integer=channel.units in ("HU", "grey"),
+    )
 
 
 def _resolve_names(images: Mapping[str, Intensity], records: Sequence[CaseRecord]) -> dict[str, Intensity]:
@@ -145,17 +166,29 @@ def _require_attributes(training: Sequence[CaseRecord], conditions: Sequence[str
     """Refuse to learn a condition that no training case has."""
     known = sorted({key for record in training for key, value in record.attributes.items() if value is not None})
     for name in conditions:
-        if name not in known:
+        if name not in known and name not in DERIVED:
             raise MedsynthError(
                 f"no training case has the attribute {name}: set data.conditions and data.numbers; known: "
                 f"{', '.join(known) or 'none'}"
             )
 
 
+def _require_given(training: Sequence[CaseRecord], names: Sequence[str]) -> None:
+    """Refuse to learn from a channel that no training case has."""
+    for name in names:
+        if not any(name in record.channels for record in training):
+            there = sorted({channel for record in training for channel in record.channels})
+            raise MedsynthError(
+                f"no training case has the channel {name}: set data.given; they have {', '.join(there)}"
+            )
+
+
 def _require_window_for_hu(records: Sequence[CaseRecord], images: Mapping[str, Intensity]) -> None:
     """Refuse to scale each CT by its own percentiles: samples would be in no HU that a scan had."""
     for name, intensity in images.items():
-        if intensity.kind == "percentiles" and any(record.channels[name].units == "HU" for record in records):
+        if intensity.kind == "percentiles" and any(
+            name in record.channels and record.channels[name].units == "HU" for record in records
+        ):
             raise MedsynthError(
                 f"channel {name} is in HU, and percentiles of each scan would lose them: set data=ct_3d or ct_slices, "
                 f"or in data.images {_spoken(name, _HU_WINDOW, 'HU')}"
@@ -165,7 +198,7 @@ def _require_window_for_hu(records: Sequence[CaseRecord], images: Mapping[str, I
 def _require_one_meaning(records: Sequence[CaseRecord], images: Sequence[str], label: str | None) -> None:
     """Refuse a label map taken for an image, an image for a label map, or units that differ among the cases."""
     for name in [*images, *([label] if label else [])]:
-        channels = [record.channels[name] for record in records]
+        channels = [record.channels[name] for record in records if name in record.channels]
         wanted = "label" if name == label else "image"
         if any(channel.kind != wanted for channel in channels):
             raise MedsynthError(f"channel {name} is no {wanted} in some cases; set data.images and data.label")

@@ -23,7 +23,7 @@ from medsynth.models.layout import Layout
 from medsynth.records import CASES_FILE, SPLITS, CaseRecord, Split, read_records
 
 PREPARATION_FILE = "preparation.json"
-_SCHEMA = "medsynth.preparation/1"
+_SCHEMA = "medsynth.preparation/2"
 _FIELDS = {"schema", "layout", "intensity", "resampling", "split", "cases_sha256", "conditions"}
 
 
@@ -46,7 +46,7 @@ class Preparation:
 
     Args:
         layout: channels, units and grid of a sample.
-        intensity: by image channel.
+        intensity: by image channel, made and given.
         resampling: orientation, spacing, size.
         split: how patients were divided.
         cases_sha256: of the cases.jsonl that the model was trained on.
@@ -170,10 +170,11 @@ def load_prepared(folder: Path, preparation: Preparation, splits: Sequence[Split
     split = split_patients(records, preparation.split)
     label = preparation.layout.label.name if preparation.layout.label else None
     prepared: list[PreparedCase] = []
-    wanted = [*preparation.intensity, *([label] if label else [])]
+    made = {image.name: preparation.intensity[image.name] for image in preparation.layout.images}
+    wanted = [*made, *([label] if label else [])]
     for record in with_channels(records, wanted):
         if split[record.patient] in splits:
-            arrays = read_case(folder, record, preparation.intensity, label, preparation.resampling)
+            arrays = read_case(folder, record, made, label, preparation.resampling)
             parts = preparation.samples_in(arrays)
             prepared.extend(PreparedCase(record, split[record.patient], images, mask) for images, mask in parts)
     return prepared

@@ -19,6 +19,7 @@ from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
 from medsynth.files import inside, sha256_file, write_json
 from medsynth.geometry import Geometry
+from medsynth.models.conditioner import Asked
 from medsynth.models.layout import Decoded
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import Run, load_run
@@ -103,7 +104,7 @@ def generate(
     wanted = [conditioner.in_turn(index, given) for index in range(count)]
     preparation = Preparation.read(run)
     job = _Job(out, loaded, worse, preparation, sampler or SamplingPlan(), seed, weights, ema)
-    job.check(wanted[:1])
+    job.check([Asked(each) for each in wanted[:1]])
     out.mkdir(parents=True, exist_ok=True)
     finished = _finished(out, count)
     asked = {index: (seed, job.sampler, wanted[index], loaded.checkpoint) for index in finished}
@@ -116,7 +117,7 @@ def generate(
         task = bar.add_task("generating", total=count * steps, completed=(count - len(todo)) * steps, note="")
         for start in range(0, len(todo), batch_size):
             indices = todo[start : start + batch_size]
-            made = job.make(indices, [wanted[index] for index in indices], _advance(bar, task, len(indices)))
+            made = job.make(indices, [Asked(wanted[index]) for index in indices], _advance(bar, task, len(indices)))
             finished.update(zip(indices, made, strict=True))
     records = [finished[index] for index in range(count)]
     write_records(out / SAMPLES_FILE, records)
@@ -155,27 +156,29 @@ class _Job:
         grid = self.run.model.layout.grid
         return grid if self.preparation.resampling.slices is None else grid.as_volume
 
-    def check(self, conditions: Sequence[Mapping[str, Attribute]]) -> None:
+    def check(self, asked: Sequence[Asked]) -> None:
         """Refuse a plan or a guide that the model has no use for, before anything is written."""
         model = self.run.model
-        model.denoiser(conditions, self.plan, self.worse)
+        model.denoiser(asked, self.plan, self.worse)
         self.plan.levels(model.parametrisation.schedule)
 
     def make(
-        self, indices: Sequence[int], conditions: Sequence[Mapping[str, Attribute]], on_step: Callable[[int], None]
+        self, indices: Sequence[int], asked: Sequence[Asked], on_step: Callable[[int], None]
     ) -> list[SampleRecord]:
         """Make and write a batch of samples."""
         model = self.run.model
         latents = model.sample_latents(
             indices,
-            conditions,
+            asked,
             seed=self.seed,
             plan=self.plan,
             worse=self.worse,
             on_step=on_step,
         )
         decoded = [model.layout.decode(x) for x in model.decode(latents)]
-        return [self._write(*each) for each in zip(indices, conditions, decoded, strict=True)]
+        return [
+            self._write(index, each.attributes, made) for index, each, made in zip(indices, asked, decoded, strict=True)
+        ]
 
     def _write(self, index: int, condition: Mapping[str, Attribute], decoded: Decoded) -> SampleRecord:
         """Write one sample's volumes, then the part that says they are whole."""

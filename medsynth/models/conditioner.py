@@ -3,38 +3,52 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from medsynth.diffusion.denoiser import Condition
 from medsynth.errors import MedsynthError
+from medsynth.models.layout import Told
 from medsynth.nets.recorded import Recorded
 from medsynth.records import Attribute
+
+STYLE, TEXT = "style", "text"
 
 _FREQUENCIES = (0.5, 1.0, 2.0, 4.0)  # radians a standard deviation
 _FARTHEST = 4.0  # standard deviations that a number is told apart
 
 
-class AttributeConditioner(Recorded):
-    """Attributes side by side in one vector: classes one-hot, numbers as waves; all zeros is the null of each.
+class Conditioner(Recorded):
+    """What is asked, side by side in one vector; all zeros is the null of each part.
 
-    A number is (1, z, sin w z, cos w z for four w), with z its distance from the training
-    patients' mean in their standard deviations, cut at 4.
+    A class is one-hot. A number is (1, z, sin w z, cos w z for four w), with z its distance from the
+    training patients' mean in their standard deviations, cut at 4. A style is 1 and `style_of` a
+    reference, a text 1 and its encoder's pooled vector; the text's tokens are attended to besides.
 
     Args:
         classes: for each categorical attribute the values it can take, in order.
         numbers: for each continuous attribute mean and standard deviation over the training
-            patients. Neither: the model is unconditional.
+            patients.
+        style: length of a style, 0 for none.
+        text: of a frozen encoder `spec`, `sha256`, `width` E and `length` T; None for none. Nothing of all
+            this: the model is unconditional.
     """
 
     def __init__(
         self,
         classes: Mapping[str, Sequence[str]] | None = None,
         numbers: Mapping[str, Sequence[float]] | None = None,
+        style: int = 0,
+        text: Mapping[str, Any] | None = None,
     ) -> None:
+        self.style, self.text = style, text
         self.classes = {name: tuple(str(value) for value in values) for name, values in (classes or {}).items()}
         self.numbers = {name: (float(mean), float(std)) for name, (mean, std) in (numbers or {}).items()}
+        for name in (*self.classes, *self.numbers):
+            if name in (STYLE, TEXT):
+                raise MedsynthError(f"condition {name}: the name stands for data.{name}; give the attribute another")
         for name, values in self.classes.items():
             if len(set(values)) < len(values) or not values:
                 raise MedsynthError(f"condition {name}: its classes are not distinct")
@@ -48,14 +62,23 @@ class AttributeConditioner(Recorded):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The attributes, in the vector's order."""
-        return (*self.classes, *self.numbers)
+        """What can be asked as a value, in the vector's order: attributes, and a text."""
+        return (*self.classes, *self.numbers, *([TEXT] if self.text else []))
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """(T, E) of a text's tokens, (0, 0) without."""
+        return (int(self.text["length"]), int(self.text["width"])) if self.text else (0, 0)
 
     @property
     def parts(self) -> dict[str, slice]:
-        """Where each attribute lies in the vector."""
+        """Where each attribute, the style and the text lie in the vector."""
         widths = {name: len(values) for name, values in self.classes.items()}
         widths |= dict.fromkeys(self.numbers, 2 + 2 * len(_FREQUENCIES))
+        if self.style:
+            widths[STYLE] = 1 + self.style
+        if self.text:
+            widths[TEXT] = 1 + self.tokens[1]
         ends = list(itertools.accumulate(widths.values()))
         return {name: slice(end - widths[name], end) for name, end in zip(widths, ends, strict=True)}
 
@@ -64,8 +87,15 @@ class AttributeConditioner(Recorded):
         """Length of the vector."""
         return max((part.stop for part in self.parts.values()), default=0)
 
-    def vector(self, attributes: Mapping[str, Attribute]) -> Tensor:
-        """(width,) float32; an attribute that is missing or None is its null.
+    def vector(
+        self, attributes: Mapping[str, Attribute], style: Tensor | None = None, pooled: Tensor | None = None
+    ) -> Tensor:
+        """(width,) float32; what is missing or None is its null.
+
+        Args:
+            attributes: by name.
+            style: `style_of` a reference.
+            pooled: (E,) of the text.
 
         Raises:
             MedsynthError: a class the model was not trained on, a text for a number.
@@ -73,9 +103,13 @@ class AttributeConditioner(Recorded):
         told = torch.zeros(self.width)
         for name, part in self.parts.items():
             value = attributes.get(name)
-            if value is None:
+            if name in (STYLE, TEXT):
+                given = style if name == STYLE else pooled
+                if given is not None:
+                    told[part] = torch.cat([torch.ones(1), given.float().cpu()])
+            elif value is None:
                 continue
-            if name in self.numbers:
+            elif name in self.numbers:
                 told[part] = torch.tensor(self._waves(name, value))
             elif str(value) in self.classes[name]:
                 told[part][self.classes[name].index(str(value))] = 1
@@ -86,6 +120,8 @@ class AttributeConditioner(Recorded):
     def known(self, attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
         """The attributes that the model can be told: classes it was trained on, numbers that are some."""
         found = {name: attributes[name] for name, values in self.classes.items() if str(attributes.get(name)) in values}
+        if self.text and attributes.get(TEXT) is not None:
+            found[TEXT] = attributes[TEXT]
         return found | {name: attributes[name] for name in self.numbers if as_number(attributes.get(name)) is not None}
 
     def in_turn(self, index: int, given: Mapping[str, Attribute]) -> dict[str, Attribute]:
@@ -103,6 +139,9 @@ class AttributeConditioner(Recorded):
         if unknown:
             known = ", ".join(self.names) or "nothing (it is unconditional)"
             raise MedsynthError(f"the model is not conditioned on {', '.join(unknown)}; it knows {known}")
+        text = attributes.get(TEXT)
+        if text is not None and not (isinstance(text, str) and text.strip()):
+            raise MedsynthError("condition text is a sentence; leave it out for none")
         self.vector(attributes)
 
     def _waves(self, name: str, value: Attribute) -> list[float]:
@@ -123,7 +162,16 @@ def as_number(value: Attribute) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def batch_condition(vectors: Tensor, augmentation: int) -> Condition:
-    """(B, V) condition vectors with `augmentation` zeros appended: an unaugmented sample."""
-    padded = torch.cat([vectors, vectors.new_zeros(len(vectors), augmentation)], dim=1)
-    return Condition(vector=padded if padded.shape[1] else None)
+@dataclass(frozen=True)
+class Asked:
+    """What one sample is asked to be; whatever is missing is open.
+
+    Args:
+        attributes: classes, numbers, and a text under "text".
+        style: `style_of` a reference image.
+        given: a label map, another modality.
+    """
+
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    style: Tensor | None = None
+    given: Told | None = None

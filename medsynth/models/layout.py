@@ -3,11 +3,15 @@
 A sample is one tensor (C, *spatial): first the image channels, scaled so that the
 recorded range [low, high] is [-1, 1]; then, where a label map is generated with the
 image, one channel a label value, positive inside and negative outside.
+
+What a sample is made from (a label map, another modality) has channels of its own, in the same
+form and on the same grid: they are given, not made.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -69,6 +73,66 @@ class LabelChannel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a sample is made from: images and a label map that it is to fit; a sample may lack each.
+
+    Args:
+        images: names of image channels, of another modality, say.
+        label: the label map.
+    """
+
+    images: tuple[str, ...] = ()
+    label: LabelChannel | None = None
+
+    @property
+    def parts(self) -> dict[str, slice]:
+        """By channel name, where its channels lie in the tensor of all that is given."""
+        widths = dict.fromkeys(self.images, 1)
+        if self.label:
+            widths[self.label.name] = len(self.label.values)
+        ends = list(itertools.accumulate(widths.values()))
+        return {name: slice(end - widths[name], end) for name, end in zip(widths, ends, strict=True)}
+
+    @property
+    def channels(self) -> int:
+        """Number of channels G of the tensor."""
+        return max((part.stop for part in self.parts.values()), default=0)
+
+    def tell(self, shape: Sequence[int], parts: Mapping[str, Tensor] | None = None) -> "Told":
+        """What a model is told of one sample: its parts in model units, zeros for those that are missing.
+
+        Args:
+            shape: of the sample's grid.
+            parts: by name, an image (1, *shape) in [-1, 1], a label map as `label_channels`.
+        """
+        parts = parts or {}
+        channels = torch.zeros(self.channels, *shape)
+        for name, place in self.parts.items():
+            if name in parts:
+                channels[place] = parts[name]
+        return Told(channels, torch.tensor([name in parts for name in self.parts], dtype=torch.bool))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {"images": list(self.images), "label": _label_json(self.label)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Read back `to_json`; unknown fields are refused (TypeError)."""
+        unknown = set(content) - {"images", "label"}
+        if unknown:
+            raise TypeError(f"unknown fields {unknown}")
+        return cls(images=tuple(map(str, content["images"])), label=_label_from(content["label"]))
+
+
+class Told(NamedTuple):
+    """What is given of one sample: (G, *spatial) in model units, and which parts are there (P,)."""
+
+    channels: Tensor
+    present: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
 class Layout:
     """Channels and grid of a sample; valid once constructed.
 
@@ -76,18 +140,21 @@ class Layout:
         images: at least one.
         label: the label map generated together with them, or None.
         grid: shape, spacing and place of every sample.
+        given: what it is made from.
     """
 
     images: tuple[ImageChannel, ...]
     label: LabelChannel | None
     grid: Geometry
+    given: Given = field(default_factory=Given)
 
     def __post_init__(self) -> None:
         if not self.images:
             raise MedsynthError("a model needs at least one image channel; set data.images")
-        names = [image.name for image in self.images] + ([self.label.name] if self.label else [])
+        names = [*(image.name for image in self.images), *self.given.images]
+        names += [label.name for label in (self.label, self.given.label) if label]
         if len(set(names)) < len(names):
-            raise MedsynthError("two channels of a sample have one name; set data.images and data.label")
+            raise MedsynthError("two channels of a sample have one name; set data.images, data.label and data.given")
 
     @property
     def channels(self) -> int:
@@ -103,10 +170,7 @@ class Layout:
         """Images in units, label map in values -> float32 (C, *spatial) in model units."""
         parts = []
         for channel, image in zip(self.images, images, strict=True):
-            scaled = (torch.from_numpy(np.ascontiguousarray(image)).float() - channel.low) / (
-                channel.high - channel.low
-            )
-            parts.append(scaled.clamp(0, 1) * 2 - 1)
+            parts.append(_scaled(image, channel))
         if self.label:
             if label is None:
                 raise MedsynthError(
@@ -132,28 +196,19 @@ class Layout:
         """Plain JSON types."""
         return {
             "images": [dict(vars(channel)) for channel in self.images],
-            "label": {
-                "name": self.label.name,
-                "values": {str(k): v for k, v in self.label.values.items()},
-                "reach": self.label.reach,
-            }
-            if self.label
-            else None,
+            "label": _label_json(self.label),
             "grid": self.grid.to_record(),
+            "given": self.given.to_json(),
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """Read back `to_json`; unknown fields are refused (TypeError)."""
-        label = content["label"]
         return cls(
             images=tuple(ImageChannel(**channel) for channel in content["images"]),
-            label=LabelChannel(
-                name=label["name"], values={int(k): v for k, v in label["values"].items()}, reach=label["reach"]
-            )
-            if label
-            else None,
+            label=_label_from(content["label"]),
             grid=Geometry.from_record(content["grid"]),
+            given=Given.from_json(content["given"]),
         )
 
 
@@ -163,6 +218,25 @@ class Decoded:
 
     images: dict[str, NDArray[Any]]
     label: NDArray[Any] | None
+
+
+def _scaled(image: NDArray[Any], channel: ImageChannel) -> Tensor:
+    """An image in units -> [-1, 1]."""
+    scaled = (torch.from_numpy(np.ascontiguousarray(image)).float() - channel.low) / (channel.high - channel.low)
+    return scaled.clamp(0, 1) * 2 - 1
+
+
+def _label_json(label: LabelChannel | None) -> dict[str, Any] | None:
+    if label is None:
+        return None
+    return {"name": label.name, "values": {str(k): v for k, v in label.values.items()}, "reach": label.reach}
+
+
+def _label_from(content: Mapping[str, Any] | None) -> LabelChannel | None:
+    if not content:
+        return None
+    values = {int(key): name for key, name in content["values"].items()}
+    return LabelChannel(name=content["name"], values=values, reach=content["reach"])
 
 
 def _integer_type(channel: ImageChannel) -> type[np.integer[Any]]:

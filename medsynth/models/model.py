@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,20 @@ from medsynth.diffusion.guidance import autoguided, classifier_free
 from medsynth.diffusion.noise import seeded_noise
 from medsynth.diffusion.parametrisations import Edm, Epsilon, Flow, Parametrisation, Velocity, denoised
 from medsynth.errors import MedsynthError
-from medsynth.models.conditioner import AttributeConditioner, batch_condition
+from medsynth.models.conditioner import TEXT, Asked, Conditioner
 from medsynth.models.layout import Decoded, Layout
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.sampling import SAMPLERS, SamplingPlan
 from medsynth.nets.autoencoders import Haar, Identity
+from medsynth.nets.text import Encoded
 from medsynth.nets.unet import UNet
 from medsynth.records import Attribute
+
+
+def told_channels(layout: Layout, autoencoder: Identity | Haar) -> int:
+    """Channels S of Condition.spatial: the latents of each part that is given, and a plane that says it is there."""
+    widths = (part.stop - part.start for part in layout.given.parts.values())
+    return sum(autoencoder.latent_channels(width, layout.rank) + 1 for width in widths)
 
 
 class DiffusionModel(nn.Module):
@@ -28,7 +36,7 @@ class DiffusionModel(nn.Module):
         layout: channels and grid of a sample.
         autoencoder: between samples and latents.
         network: F(seen, noise, condition) on latents; see `medsynth.diffusion.parametrisations`.
-        conditioner: from attributes to vectors.
+        conditioner: from what is asked to vectors.
         augmentation: width of the vector that tells the network how a training case was
             augmented; zeros when sampling.
         parametrisation: what the network says; its `modes` a number.
@@ -43,7 +51,7 @@ class DiffusionModel(nn.Module):
         layout: Layout,
         autoencoder: Identity | Haar,
         network: UNet,
-        conditioner: AttributeConditioner,
+        conditioner: Conditioner,
         augmentation: int = 0,
         parametrisation: ParametrisationPlan | None = None,
     ) -> None:
@@ -53,6 +61,7 @@ class DiffusionModel(nn.Module):
         self.network = network
         self.conditioner = conditioner
         self.augmentation = augmentation
+        self.embed: Callable[[Sequence[str]], Encoded] | None = None  # of a text: whoever makes the model sets it
         width = autoencoder.latent_channels(layout.channels, layout.rank)
         self.parametrisation = parametrisation or ParametrisationPlan(modes=0)
         self.register_buffer("latent_mean", torch.zeros(width))
@@ -145,7 +154,7 @@ class DiffusionModel(nn.Module):
     def sample_latents(
         self,
         indices: Sequence[int],
-        conditions: Sequence[Mapping[str, Attribute]],
+        asked: Sequence[Asked],
         *,
         seed: int,
         plan: SamplingPlan,
@@ -158,7 +167,7 @@ class DiffusionModel(nn.Module):
 
         Args:
             indices: of the samples.
-            conditions: attributes of each.
+            asked: of each.
             seed: of the plan.
             plan: the sampler and its settings.
             worse: an earlier or smaller model of the same samples, for autoguidance by plan.guidance;
@@ -170,8 +179,8 @@ class DiffusionModel(nn.Module):
         """
         device = self.sigma_data.device
         noise = seeded_noise(seed, indices, self.latent_shape).to(device)
-        condition = self.condition(conditions)
-        denoise = self.denoiser(conditions, plan, worse)
+        condition = self.condition(asked)
+        denoise = self.denoiser(asked, plan, worse)
         grid = plan.levels(self.parametrisation.schedule)
 
         def fresh(step: int) -> Tensor:
@@ -186,39 +195,100 @@ class DiffusionModel(nn.Module):
             )
         return ends
 
-    def condition(self, attributes: Sequence[Mapping[str, Attribute]], dropped: bool = False) -> Condition:
-        """What the network is told of samples with these attributes, or the null for as many."""
-        vectors = torch.stack([self.conditioner.vector(each) for each in attributes]).to(self.sigma_data.device)
-        return batch_condition(torch.zeros_like(vectors) if dropped else vectors, self.augmentation)
+    def condition(self, asked: Sequence[Asked], dropped: bool = False) -> Condition:
+        """What the network is told of samples that are asked for so, or the null for as many.
+
+        Raises:
+            MedsynthError: a class the model was not trained on, a text without an encoder.
+        """
+        if dropped:
+            asked = [Asked()] * len(asked)
+        sentences = [str(each.attributes[TEXT]) for each in asked if each.attributes.get(TEXT) is not None]
+        distinct = list(dict.fromkeys(sentences))
+        texts: dict[str, tuple[Tensor, Tensor]] = {}
+        if distinct and self.conditioner.text:
+            if self.embed is None:
+                raise MedsynthError("a text is asked for, and the model has no encoder: load the run with load_run")
+            texts = dict(zip(distinct, zip(*self.embed(distinct), strict=True), strict=True))
+        silent = (torch.zeros(self.conditioner.tokens), None)
+        told = [texts.get(str(each.attributes.get(TEXT)), silent) for each in asked]
+        vectors = [
+            self.conditioner.vector(each.attributes, each.style, pooled)
+            for each, (_, pooled) in zip(asked, told, strict=True)
+        ]
+        plain = torch.stack(vectors)
+        padded = torch.cat([plain, torch.zeros(len(plain), self.augmentation)], dim=1)  # an unaugmented sample
+        given = [each.given or self.layout.given.tell(self.layout.grid.shape) for each in asked]
+        return self.tell(
+            padded,
+            torch.stack([tokens for tokens, _ in told]),
+            torch.stack([part.channels for part in given]),
+            torch.stack([part.present for part in given]),
+        )
+
+    def tell(self, vector: Tensor, tokens: Tensor, given: Tensor, present: Tensor) -> Condition:
+        """What a batch is told, as the network takes it: on its device and on the latents' grid.
+
+        What is given goes through the autoencoder as samples do, in units of one voxel, and a plane of ones
+        for every part that is there; a part that is not there is zeros.
+
+        Args:
+            vector: (B, V).
+            tokens: (B, T, E).
+            given: (B, G, *spatial) in model units.
+            present: (B, P).
+        """
+        device = self.sigma_data.device
+        spatial = None
+        parts = self.layout.given.parts
+        if parts:
+            given, there = given.to(device), present.to(device, given.dtype)
+            gain = self.autoencoder.stride ** (self.layout.rank / 2)
+            latents = []
+            for number, part in enumerate(parts.values()):
+                flag = to_rank(there[:, number : number + 1], given.ndim)
+                z = self.autoencoder.encode(given[:, part]) / gain
+                latents += [z * flag, flag.expand(-1, 1, *z.shape[2:])]
+            spatial = torch.cat(latents, dim=1)
+        return Condition(
+            vector=vector.to(device) if vector.shape[1] else None,
+            tokens=tokens.to(device) if tokens.shape[1] else None,
+            spatial=spatial,
+        )
+
+    @property
+    def conditional(self) -> bool:
+        """Whether anything can be asked of it."""
+        return bool(self.conditioner.width or self.layout.given.parts)
 
     def denoiser(
         self,
-        attributes: Sequence[Mapping[str, Attribute]],
+        asked: Sequence[Asked],
         plan: SamplingPlan,
         worse: "DiffusionModel | None" = None,
     ) -> Denoiser:
-        """D for samples with these attributes, guided and clipped as the plan says.
+        """D for samples that are asked for so, guided and clipped as the plan says.
 
         Raises:
             MedsynthError: a worse model of other samples.
         """
-        guided = self._guided(attributes, plan, worse)
+        guided = self._guided(asked, plan, worse)
         return self._clipped(guided) if plan.clip else guided
 
-    def _guided(
-        self, attributes: Sequence[Mapping[str, Attribute]], plan: SamplingPlan, worse: "DiffusionModel | None"
-    ) -> Denoiser:
+    def _guided(self, asked: Sequence[Asked], plan: SamplingPlan, worse: "DiffusionModel | None") -> Denoiser:
         if worse is not None:
             if worse.latent_shape != self.latent_shape or worse.layout.to_json() != self.layout.to_json():
                 raise MedsynthError("guide: a run of other samples; give an earlier or smaller run of the same cases")
-            its = worse.condition([worse.conditioner.known(each) for each in attributes])
+            its = worse.condition(
+                [replace(each, attributes=worse.conditioner.known(each.attributes)) for each in asked]
+            )
             denoise = worse._in_latents_of(self, lambda x, sigma, _: worse.denoise(x, sigma, its))
             return autoguided(self.denoise, denoise, plan.guidance, *plan.interval)
-        if not self.conditioner.width:
+        if not self.conditional:
             if plan.guidance != 1:
                 raise MedsynthError("sampler.guidance: the model has no conditions; set it to 1, or give guide=RUN")
             return self.denoise
-        return classifier_free(self.denoise, self.condition(attributes, dropped=True), plan.guidance, *plan.interval)
+        return classifier_free(self.denoise, self.condition(asked, dropped=True), plan.guidance, *plan.interval)
 
     def sample(
         self,
@@ -237,7 +307,7 @@ class DiffusionModel(nn.Module):
         Args:
             count: how many.
             seed, first: sample i of the list is number first + i of the plan with `seed`.
-            condition: attributes for all of them, {"class": "PNEUMONIA"} for instance; classes
+            condition: what all of them are asked, {"class": "PNEUMONIA"} for instance; classes
                 that it does not name are made in turn.
             sampler: a name, or a whole plan, which has steps and guidance of its own.
             steps, guidance: see SamplingPlan.usual.
@@ -256,8 +326,8 @@ class DiffusionModel(nn.Module):
         made: list[Decoded] = []
         for start in range(first, first + count, batch):
             indices = range(start, min(start + batch, first + count))
-            conditions = [self.conditioner.in_turn(index, wanted) for index in indices]
-            latents = self.sample_latents(indices, conditions, seed=seed, plan=plan)
+            asked = [Asked(self.conditioner.in_turn(index, wanted)) for index in indices]
+            latents = self.sample_latents(indices, asked, seed=seed, plan=plan)
             made.extend(self.layout.decode(x) for x in self.decode(latents))
         self.train(training)
         return made

@@ -23,20 +23,23 @@ import torch
 from medsynth.errors import MedsynthError, RunError
 from medsynth.files import sha256_json, write_json
 from medsynth.models.averages import load_average, snapshots_sha256
-from medsynth.models.conditioner import AttributeConditioner
+from medsynth.models.conditioner import Conditioner
 from medsynth.models.layout import Layout
 from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.sealed import read_sealed, write_sealed
+from medsynth.nets.text import Encoded, TextEncoder
 
 RUN_FILE = "run.json"
 WEIGHTS = ("best", "last")
-_SCHEMA = "medsynth.run/3"
+_SCHEMA = "medsynth.run/4"
 ALLOWED_TARGETS = frozenset(
     {
-        "medsynth.models.conditioner.AttributeConditioner",
+        "medsynth.models.conditioner.Conditioner",
         "medsynth.nets.autoencoders.Haar",
         "medsynth.nets.autoencoders.Identity",
+        "medsynth.nets.text.HuggingFace",
+        "medsynth.nets.text.MiniLM",
         "medsynth.nets.unet.UNet",
     }
 )
@@ -179,12 +182,34 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
         autoencoder, conditioner, network = (
             build(parts[name], allow) for name in ("autoencoder", "conditioner", "network")
         )
-    if not isinstance(conditioner, AttributeConditioner) or not hasattr(autoencoder, "latent_channels"):
+    if not isinstance(conditioner, Conditioner) or not hasattr(autoencoder, "latent_channels"):
         raise RunError("the run's parts are not in their places: it was altered; copy it again, or train anew")
     try:
-        return DiffusionModel(layout, autoencoder, network, conditioner, augmentation, parametrisation), info
+        model = DiffusionModel(layout, autoencoder, network, conditioner, augmentation, parametrisation)
     except (TypeError, ValueError, ArithmeticError, RuntimeError):
         raise RunError("the run's parts do not fit each other: it was altered; copy it again, or train anew") from None
+    if conditioner.text:
+        model.embed = _Embedder(conditioner.text, allow)
+    return model, info
+
+
+class _Embedder:
+    """The text encoder that a run was trained with, made when a text is first asked for."""
+
+    def __init__(self, text: Mapping[str, Any], allow: Sequence[str]) -> None:
+        self.text, self.allow = text, allow
+        self.encoder: TextEncoder | None = None
+
+    def __call__(self, sentences: Sequence[str]) -> Encoded:
+        if self.encoder is None:
+            encoder = build(self.text.get("spec", {}), self.allow)
+            if getattr(encoder, "sha256", None) != self.text.get("sha256"):
+                raise RunError(
+                    "the text encoder that is installed here has other weights than the one the run was trained with; "
+                    "install that version"
+                )
+            self.encoder = encoder
+        return self.encoder(sentences)
 
 
 def load_run(

@@ -1,7 +1,7 @@
 """Cases and settings become a model whose latents are measured."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,19 +9,22 @@ import torch
 from torch import Tensor
 
 from medsynth.data.dataset import TrainingSamples
+from medsynth.data.derived import SLICE_POSITION, attributes_of
 from medsynth.data.fitting import FittedData, fit_preparation
 from medsynth.data.progress import progress_bar
 from medsynth.data.resampling import Intensity
 from medsynth.diffusion.gaussian import most_modes
 from medsynth.diffusion.noise import generator_for
 from medsynth.errors import MedsynthError
-from medsynth.models.conditioner import AttributeConditioner, as_number
-from medsynth.models.model import DiffusionModel
+from medsynth.models.conditioner import Conditioner, as_number
+from medsynth.models.model import DiffusionModel, told_channels
 from medsynth.models.parametrisation import ParametrisationPlan
+from medsynth.models.style import style_width
 from medsynth.nets.autoencoders import Haar, Identity
+from medsynth.nets.text import TextEncoder
 from medsynth.nets.unet import UNet
-from medsynth.records import CaseRecord
-from medsynth.training.plan import DataPlan
+from medsynth.records import Attribute
+from medsynth.training.plan import DataPlan, ImageInput
 
 _MOST_VOXELS = 2**31
 
@@ -36,16 +39,22 @@ def fit_data(cases: Path, data: DataPlan, cache: Path, progress: bool) -> Fitted
 
         return fit_preparation(
             cases,
-            images={part.name: Intensity(kind=part.kind, low=part.low, high=part.high) for part in data.images},
+            images=_intensities(data.images),
             label=data.label,
             label_reach=data.label_reach,
             resampling=data.resampling,
             split=data.split,
             conditions=data.conditions,
             numbers=data.numbers,
+            given=_intensities(data.given.images),
+            given_label=data.given.label,
             cache=cache,
             each=each,
         )
+
+
+def _intensities(images: Sequence[ImageInput]) -> dict[str, Intensity]:
+    return {image.name: Intensity(kind=image.kind, low=image.low, high=image.high) for image in images}
 
 
 def check_network(data: DataPlan, autoencoder: Identity | Haar, network: Callable[..., UNet]) -> None:
@@ -77,19 +86,38 @@ def build_model(
     network: Callable[..., UNet],
     parametrisation: ParametrisationPlan,
     seed: int,
+    encoder: TextEncoder | None = None,
 ) -> DiffusionModel:
     """A model that fits the cases, its first weights a function of the seed.
+
+    The encoder embeds what is said of the cases.
 
     Raises:
         MedsynthError: more modes than the patients carry.
     """
-    training = fitted.cases["train"].records
+    training = [
+        attributes_of(record, data.resampling, part, count)
+        for record, count in zip(fitted.cases["train"].records, fitted.slices["train"], strict=True)
+        for part in range(count)
+    ]
+    owners = [
+        record.patient
+        for record, count in zip(fitted.cases["train"].records, fitted.slices["train"], strict=True)
+        for _ in range(count)
+    ]
     classes = {
-        name: sorted({str(record.attributes[name]) for record in training if record.attributes.get(name) is not None})
+        name: sorted({str(known[name]) for known in training if known.get(name) is not None})
         for name in data.conditions
     }
-    conditioner = AttributeConditioner(classes, {name: _spread(training, name) for name in data.numbers})
     layout = fitted.preparation.layout
+    conditioner = Conditioner(
+        classes,
+        {name: _spread(training, owners, name) for name in data.numbers},
+        style_width(len(layout.images)) if data.style else 0,
+        None
+        if encoder is None
+        else {"spec": encoder.spec, "sha256": encoder.sha256, "width": encoder.width, "length": encoder.length},
+    )
     augmentation = data.augmentation.width(layout.rank)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator_for("weights", seed))))
@@ -98,22 +126,28 @@ def build_model(
             channels=autoencoder.latent_channels(layout.channels, layout.rank),
             vector=conditioner.width + augmentation,
             views=parametrisation.views,
+            spatial=told_channels(layout, autoencoder),
+            **({"tokens": conditioner.tokens[1]} if encoder else {}),
         )
     fixed = replace(parametrisation, modes=_modes(fitted, parametrisation))
-    return DiffusionModel(layout, autoencoder, made, conditioner, augmentation, fixed)
+    model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation, fixed)
+    model.embed = encoder
+    return model
 
 
-def _spread(training: Sequence[CaseRecord], name: str) -> tuple[float, float]:
+def _spread(training: Sequence[Mapping[str, Attribute]], owners: Sequence[str], name: str) -> tuple[float, float]:
     """Mean and standard deviation of a number over the training patients, each the mean of its scans.
+
+    The place of a slice differs within a patient: there all slices count.
 
     Raises:
         MedsynthError: fewer than two patients have it, or all the same.
     """
     own: dict[str, list[float]] = {}
-    for record in training:
-        number = as_number(record.attributes.get(name))
+    for place, (known, patient) in enumerate(zip(training, owners, strict=True)):
+        number = as_number(known.get(name))
         if number is not None:
-            own.setdefault(record.patient, []).append(number)
+            own.setdefault(f"{place}" if name == SLICE_POSITION else patient, []).append(number)
     means = torch.tensor([sum(numbers) / len(numbers) for numbers in own.values()], dtype=torch.float64)
     if len(means) < 2 or not means.std() > 0:
         raise MedsynthError(

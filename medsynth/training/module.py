@@ -14,6 +14,7 @@ from medsynth.diffusion.loss import denoising_loss, loss_weight
 from medsynth.diffusion.noise import generator_for, seeded_noise, stratified_uniform
 from medsynth.errors import MedsynthError
 from medsynth.models.averages import power_decay, power_gamma, update_average
+from medsynth.models.conditioner import TEXT
 from medsynth.models.model import DiffusionModel
 from medsynth.training.objective import Objective
 
@@ -45,9 +46,10 @@ class DiffusionModule(lightning.LightningModule):
         snapshots: bool = False,
     ) -> None:
         super().__init__()
-        unknown = [name for name in objective.drop_each if name not in model.conditioner.names]
+        droppable = [*model.conditioner.parts, *model.layout.given.parts]
+        unknown = [name for name in objective.drop_each if name not in droppable]
         if unknown:
-            known = ", ".join(model.conditioner.names) or "nothing"
+            known = ", ".join(droppable) or "nothing"
             raise MedsynthError(f"objective.drop_each: the model is not conditioned on {unknown[0]}; it knows {known}")
         self.model = model
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
@@ -64,10 +66,11 @@ class DiffusionModule(lightning.LightningModule):
         weight = torch.where(is_label, weight * self.objective.label_weight, weight)
         return weight / weight.mean()
 
-    def _losses(self, model: DiffusionModel, latent: Tensor, noise: Tensor, uniform: Tensor, vector: Tensor) -> Tensor:
+    def _losses(
+        self, model: DiffusionModel, latent: Tensor, noise: Tensor, uniform: Tensor, condition: Condition
+    ) -> Tensor:
         rms = model.sigma_data.square().mean().sqrt()
         sigma = self.objective.levels.sigma(uniform, rms, model.parametrisation.schedule)
-        condition = Condition(vector=vector if vector.shape[1] else None)
         weight = loss_weight(self.objective.weight, sigma, latent.ndim, model.form, self.objective.snr_gamma)
         weight = weight * to_rank(self.channel_weight()[None], latent.ndim)
         return denoising_loss(model.denoise, latent, noise, sigma, condition, weight)
@@ -81,26 +84,33 @@ class DiffusionModule(lightning.LightningModule):
         noise = seeded_noise(self.seed, numbers, latent.shape[1:], "train").to(latent.device)
         places = [number % self.batch_size for number in numbers]
         uniform = stratified_uniform(self.seed, step, places, self.batch_size).to(latent.device)
-        vector = self._dropped(batch.vector, numbers)
-        loss = self._losses(self.model, latent, noise, uniform, vector).mean()
+        condition = self.model.tell(*self._dropped(batch, numbers))
+        loss = self._losses(self.model, latent, noise, uniform, condition).mean()
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def _dropped(self, vector: Tensor, numbers: list[int]) -> Tensor:
-        """Condition vectors with their nulls: all attributes of some samples, and single ones of others."""
+    def _dropped(self, batch: Sample, numbers: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the batch is told, with nulls: of all that is asked in some samples, of single parts in others."""
         objective, conditioner = self.objective, self.model.conditioner
+        vector, tokens, present = batch.vector.clone(), batch.tokens.clone(), batch.present.clone()
 
         def drawn(number: int, *purpose: str) -> float:
             return torch.rand((), generator=generator_for("drop", self.seed, number, *purpose)).item()
 
-        vector = vector.clone()
         for row, number in enumerate(numbers):
             if drawn(number) < objective.drop_condition:
                 vector[row, : conditioner.width] = 0
-            for name, part in conditioner.parts.items():
-                if name in objective.drop_each and drawn(number, name) < objective.drop_each[name]:
-                    vector[row, part] = 0
-        return vector
+                tokens[row], present[row] = 0, False
+            for name, share in objective.drop_each.items():
+                if drawn(number, name) >= share:
+                    continue
+                if name in conditioner.parts:
+                    vector[row, conditioner.parts[name]] = 0
+                else:
+                    present[row, list(self.model.layout.given.parts).index(name)] = False
+                if name == TEXT:
+                    tokens[row] = 0
+        return vector, tokens, batch.given, present
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then bring the average of the weights up to date, before any callback can save it."""
@@ -124,11 +134,12 @@ class DiffusionModule(lightning.LightningModule):
         del batch_idx
         numbers, levels = batch.number.tolist(), self.objective.validation_levels
         latent = self.average.encode(batch.x)
+        condition = self.average.tell(batch.vector, batch.tokens, batch.given, batch.present)
         for level in range(levels):
             noise = seeded_noise(level, numbers, latent.shape[1:], "validation").to(latent.device)
             # The golden ratio spreads the levels of successive samples over (0, 1).
             spread = torch.tensor([(level + (n * 0.6180339887 + 0.5) % 1) / levels for n in numbers])
-            losses = self._losses(self.average, latent, noise, spread.to(latent.device), batch.vector)
+            losses = self._losses(self.average, latent, noise, spread.to(latent.device), condition)
             self._sums += torch.tensor([losses.double().sum().item(), len(numbers)], dtype=torch.float64)
 
     def on_validation_epoch_end(self) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 from medsynth.data.augmentation import Augmentation
 from medsynth.data.resampling import Resampling
 from medsynth.data.split import SplitPlan
+from medsynth.data.texts import TextPlan
 from medsynth.errors import MedsynthError
 
 
@@ -24,6 +25,19 @@ class ImageInput:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenPlan:
+    """What a sample is made from; a case that lacks a part trains its null.
+
+    Args:
+        label: label channel, None for none.
+        images: image channels (another modality).
+    """
+
+    label: str | None = None
+    images: Sequence[ImageInput] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataPlan:
     """What of the cases is learnt.
 
@@ -33,7 +47,11 @@ class DataPlan:
         resampling: orientation, spacing, size, slices.
         split: patients for validation and test.
         conditions: attributes the model is conditioned on as classes ("class").
-        numbers: attributes it is conditioned on as numbers ("age").
+        numbers: attributes it is conditioned on as numbers ("age"); see medsynth.data.derived for those that the
+            geometry tells.
+        given: channels that a sample is made from.
+        style: whether the model is told the look of a reference image.
+        text: what is said of the cases in words.
         augmentation: of training cases.
         label_reach: voxels from a label's edge to where its channel is +1 and -1; 0 is one-hot.
         batch_size: of the global batch.
@@ -46,6 +64,9 @@ class DataPlan:
     split: SplitPlan
     conditions: Sequence[str] = ()
     numbers: Sequence[str] = ()
+    given: GivenPlan = field(default_factory=GivenPlan)
+    style: bool = False
+    text: TextPlan = field(default_factory=TextPlan)
     augmentation: Augmentation = field(default_factory=Augmentation)
     label_reach: float = 1.5
     batch_size: int = 8
@@ -56,8 +77,11 @@ class DataPlan:
             raise MedsynthError("data: batch_size and validation_most are at least 1, images names a channel")
         if not 0 <= self.label_reach < float("inf"):
             raise MedsynthError("data.label_reach is a number of voxels, 0 or more")
-        if len({image.name for image in self.images}) < len(self.images):
-            raise MedsynthError("data.images names one channel twice")
+        names = [image.name for image in (*self.images, *self.given.images)]
+        if len(set(names)) < len(names):
+            raise MedsynthError("data.images and data.given.images name one channel twice")
+        if self.label and self.given.label:
+            raise MedsynthError("a label map is either made or given: set data.label or data.given.label to null")
         axes = len(self.resampling.size)
         if any(axis >= axes for axis in self.augmentation.flip):
             raise MedsynthError(f"data.augmentation.flip: a sample has the axes 0 to {axes - 1}; name some of these")

@@ -16,12 +16,14 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from medsynth.data.datamodule import VolumeDataModule
-from medsynth.data.dataset import PreparedCases, default_cache
 from medsynth.data.preparation import Preparation
+from medsynth.data.prepared import PreparedCases, default_cache
+from medsynth.data.texts import embed_texts
 from medsynth.errors import MedsynthError, RunError, Terminated
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.run import RUN_FILE, load_run, save_run
 from medsynth.nets.autoencoders import Haar, Identity
+from medsynth.nets.text import TextEncoder
 from medsynth.nets.unet import UNet
 from medsynth.training.assembly import build_model, check_network, fit_data, fit_latents
 from medsynth.training.checkpoints import Keeper, SealedCheckpointIO, initialise_from, newest_whole
@@ -43,6 +45,7 @@ def train(
     objective: Objective,
     trainer: Schedule,
     parametrisation: ParametrisationPlan | None = None,
+    text_encoder: TextEncoder | None = None,
     seed: int = 0,
     workers: int = 0,
     device: str = "auto",
@@ -63,6 +66,7 @@ def train(
         objective: what is minimised.
         trainer: how long, and how often to look.
         parametrisation: what the network says; EDM where none is given.
+        text_encoder: frozen; embeds what data.text says of the cases.
         seed: of everything random, 0 or more.
         workers: loading processes.
         device: "auto", "cpu" or "cuda".
@@ -84,7 +88,10 @@ def train(
     accelerator = choose_accelerator(device, precision)
     fitted = fit_data(cases, data, cache or default_cache(), progress)
     _note_units(fitted.preparation, progress)
-    diffusion = build_model(fitted, data, autoencoder, model, parametrisation or ParametrisationPlan(), seed)
+    texts = embed_texts(data.text, text_encoder, [*fitted.cases["train"].records, *fitted.cases["validation"].records])
+    diffusion = build_model(
+        fitted, data, autoencoder, model, parametrisation or ParametrisationPlan(), seed, text_encoder
+    )
     state = newest_whole(out / "checkpoints")
     begin = 0 if state is None else int(state.stem.split("-")[1])
     with_margin = fitted.plan.with_margin(data.augmentation.shift)
@@ -102,6 +109,7 @@ def train(
         workers=workers,
         seed=seed,
         validation_most=data.validation_most,
+        texts=texts,
     )
     parent = None if init_from is None else load_run(init_from)
     if init_from is not None:

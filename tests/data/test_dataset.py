@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from medsynth.data import dataset
+import medsynth.data.prepared
 from medsynth.data.augmentation import Augmentation
-from medsynth.data.dataset import CasePlan, PreparedCases, StepBatches, TrainingSamples, ValidationSamples
+from medsynth.data.dataset import StepBatches, TrainingSamples, ValidationSamples
+from medsynth.data.prepared import CasePlan, PreparedCases
 from medsynth.data.resampling import Intensity, Resampling, SlicePlan
 from medsynth.errors import MedsynthError
-from medsynth.models.conditioner import AttributeConditioner
+from medsynth.models.conditioner import Conditioner
 from medsynth.records import CaseRecord, read_records
 from tests.conftest import small_disk
 
@@ -22,7 +23,7 @@ PLAN = CasePlan(
     label_reach=2.0,
     resampling=Resampling(orientation="RAS", spacing=None, size=(8, 8, 8)),
 )
-KNOWN = AttributeConditioner({"class": ["a", "b"]})
+KNOWN = Conditioner({"class": ["a", "b"]})
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_what_is_known_is_told(prepared, records):
 
 
 def test_a_class_the_training_has_not_is_the_null_in_validation(prepared):
-    validation = ValidationSamples(prepared, (1,) * 5, AttributeConditioner({"class": ["a"]}), Augmentation(), most=5)
+    validation = ValidationSamples(prepared, (1,) * 5, Conditioner({"class": ["a"]}), Augmentation(), most=5)
     assert {tuple(validation[i].vector.tolist()) for i in range(5)} == {(1.0,), (0.0,)}
 
 
@@ -119,9 +120,9 @@ def test_batches_from_any_step_and_on_any_number_of_devices():
 
 def counting(monkeypatch):
     calls = []
-    original = dataset.prepare_case
+    original = medsynth.data.prepared.prepare_case
     monkeypatch.setattr(
-        dataset,
+        medsynth.data.prepared,
         "prepare_case",
         lambda folder, record, plan: (calls.append(record.id), original(folder, record, plan))[1],
     )
@@ -169,6 +170,9 @@ def test_whatever_changes_the_result_changes_the_entry(cases, records, tmp_path,
         replace(PLAN, resampling=replace(resampling, spacing=(1.0, 1.0, 1.0))),
         replace(PLAN, resampling=replace(resampling, size=(6, 8, 8))),
         PLAN.with_margin(2),
+        replace(PLAN, given={"other": WINDOW}),
+        replace(PLAN, given={"other": replace(WINDOW, high=151)}),
+        replace(PLAN, label_given=True),
     ]
     slices = [SlicePlan(plane=p, low=low, step=s) for p in ("axial", "coronal") for low in (0, 0.5) for s in (1, 2)]
     plans += [replace(PLAN, resampling=replace(resampling, size=(8, 8), slices=s)) for s in slices]

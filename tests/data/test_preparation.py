@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from medsynth.data.dataset import PreparedCases
 from medsynth.data.fitting import fit_preparation
 from medsynth.data.preparation import Preparation, cases_digest, load_prepared
+from medsynth.data.prepared import PreparedCases
 from medsynth.data.resampling import Intensity, Resampling, SlicePlan, read_case
 from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError
@@ -161,7 +161,7 @@ def test_what_is_no_preparation_is_refused(cases, tmp_path):
     hostile = {**layout, "images": [{**layout["images"][0], "name": "../../x"}]}
     for wrong in (
         {**content, "more": 1},
-        {**content, "schema": "medsynth.preparation/2"},
+        {**content, "schema": "medsynth.preparation/1"},
         {key: value for key, value in content.items() if key != "split"},
         {**content, "resampling": 3},
         {**content, "split": {"seed": 0, "shuffle": True}},

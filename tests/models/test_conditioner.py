@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from medsynth.errors import MedsynthError
-from medsynth.models.conditioner import AttributeConditioner, batch_condition
+from medsynth.models.conditioner import Conditioner
 
-TWO = AttributeConditioner({"class": ["NORMAL", "PNEUMONIA"], "sex": ["F", "M", "1"]})
+TWO = Conditioner({"class": ["NORMAL", "PNEUMONIA"], "sex": ["F", "M", "1"]})
 
 
 def test_one_hot_side_by_side():
@@ -20,7 +20,7 @@ def test_one_hot_side_by_side():
 def test_what_is_missing_is_the_null():
     for nothing in ({}, {"class": None}, {"age": 3}):
         assert TWO.vector(nothing).tolist() == [0] * 5
-    assert AttributeConditioner().vector({"class": "x"}).shape == (0,)
+    assert Conditioner().vector({"class": "x"}).shape == (0,)
 
 
 def test_what_the_model_does_not_know_is_refused():
@@ -29,7 +29,7 @@ def test_what_the_model_does_not_know_is_refused():
     with pytest.raises(MedsynthError, match="not conditioned on age; it knows class, sex"):
         TWO.check({"age": 3})
     with pytest.raises(MedsynthError, match="unconditional"):
-        AttributeConditioner().check({"class": "NORMAL"})
+        Conditioner().check({"class": "NORMAL"})
     TWO.check({"class": "NORMAL"})
 
 
@@ -41,21 +41,16 @@ def test_what_is_known_of_a_case():
 @pytest.mark.parametrize("values", [[], ["a", "a"], [1, "1"]])
 def test_classes_are_distinct(values):
     with pytest.raises(MedsynthError, match="not distinct"):
-        AttributeConditioner({"class": values})
+        Conditioner({"class": values})
 
 
 def test_the_spec_makes_it_again():
     spec = dict(TWO.spec)
-    assert spec.pop("_target_") == "medsynth.models.conditioner.AttributeConditioner"
-    assert AttributeConditioner(**spec).classes == TWO.classes
+    assert spec.pop("_target_") == "medsynth.models.conditioner.Conditioner"
+    assert Conditioner(**spec).classes == TWO.classes
 
 
-def test_a_sample_is_not_augmented():
-    assert batch_condition(torch.ones(2, 3), 2).vector.tolist() == [[1, 1, 1, 0, 0]] * 2
-    assert batch_condition(torch.ones(2, 0), 0).vector is None
-
-
-AGED = AttributeConditioner({"sex": ["F", "M"]}, {"age": (50.0, 10.0)})
+AGED = Conditioner({"sex": ["F", "M"]}, {"age": (50.0, 10.0)})
 
 
 def test_numbers_are_waves_behind_the_classes():
@@ -99,10 +94,10 @@ def test_ages_of_a_life_are_told_apart():
 )
 def test_numbers_that_tell_nothing(numbers, said):
     with pytest.raises(MedsynthError, match=said):
-        AttributeConditioner({"sex": ["F", "M"]}, numbers)
+        Conditioner({"sex": ["F", "M"]}, numbers)
 
 
 def test_the_spec_makes_numbers_again():
     spec = dict(AGED.spec)
-    assert spec.pop("_target_") == "medsynth.models.conditioner.AttributeConditioner"
-    assert AttributeConditioner(**spec).numbers == AGED.numbers
+    assert spec.pop("_target_") == "medsynth.models.conditioner.Conditioner"
+    assert Conditioner(**spec).numbers == AGED.numbers

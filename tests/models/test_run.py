@@ -10,7 +10,7 @@ from torch import nn
 
 from medsynth.errors import MedsynthError, RunError
 from medsynth.geometry import Geometry
-from medsynth.models.conditioner import AttributeConditioner
+from medsynth.models.conditioner import Conditioner
 from medsynth.models.layout import ImageChannel, LabelChannel, Layout
 from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
@@ -36,7 +36,7 @@ LAYOUT = Layout(
 def model(autoencoder=None, features=(8, 8)):
     autoencoder = autoencoder or Haar()
     torch.manual_seed(3)
-    conditioner = AttributeConditioner({"class": ["a", "b"]})
+    conditioner = Conditioner({"class": ["a", "b"]})
     network = UNet(
         2, autoencoder.latent_channels(3, 2), views=2, vector=4, features=features, head_channels=8, norm_groups=4
     )
@@ -223,8 +223,8 @@ PLAN = ParametrisationPlan(modes=2).to_json()
         {"autoencoder": {"_target_": "medsynth.nets.autoencoders.Haar", "levels": 99}},
         {"autoencoder": {"_target_": "medsynth.nets.autoencoders.Haar", "levels": "x"}},
         {"conditioner": {"_target_": "medsynth.nets.autoencoders.Haar"}},
-        {"conditioner": {"_target_": "medsynth.models.conditioner.AttributeConditioner", "classes": [1]}},
-        {"conditioner": {"_target_": "medsynth.models.conditioner.AttributeConditioner", "classes": {"a": 1}}},
+        {"conditioner": {"_target_": "medsynth.models.conditioner.Conditioner", "classes": [1]}},
+        {"conditioner": {"_target_": "medsynth.models.conditioner.Conditioner", "classes": {"a": 1}}},
         {"info": {}},
         {"info": {**INFO.to_json(), "more": 1}},
         {"info": {**INFO.to_json(), "licences": 3}},

@@ -8,11 +8,12 @@ from torch import nn
 
 from medsynth.diffusion.denoiser import Condition
 from medsynth.diffusion.gaussian import from_coarse, to_coarse
+from medsynth.diffusion.grids import schedule_grid
 from medsynth.diffusion.schedules import VpSchedule
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
 from medsynth.models import sampling
-from medsynth.models.conditioner import AttributeConditioner
+from medsynth.models.conditioner import Asked, Conditioner
 from medsynth.models.layout import ImageChannel, Layout
 from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
@@ -50,7 +51,7 @@ class Constant(nn.Module):
 
 def model(classes=None, modes=0) -> DiffusionModel:
     made = DiffusionModel(
-        LAYOUT, Identity(), Told(), AttributeConditioner(classes), parametrisation=ParametrisationPlan(modes=modes)
+        LAYOUT, Identity(), Told(), Conditioner(classes), parametrisation=ParametrisationPlan(modes=modes)
     )
     generator = torch.Generator().manual_seed(0)
     ramp = torch.linspace(-1, 1, SIDE).expand(1, SIDE, SIDE)
@@ -61,7 +62,7 @@ def model(classes=None, modes=0) -> DiffusionModel:
 
 
 def latents(made: DiffusionModel, count: int = 2, condition=None, **plan) -> torch.Tensor:
-    return made.sample_latents(range(count), [condition or {}] * count, seed=3, plan=SamplingPlan(**plan))
+    return made.sample_latents(range(count), [Asked(condition or {})] * count, seed=3, plan=SamplingPlan(**plan))
 
 
 def test_a_silent_network_gives_samples_of_the_prior() -> None:
@@ -114,8 +115,8 @@ def test_a_worse_model_guides_away_from_itself() -> None:
     far.network = Constant(3.0)
     plan = SamplingPlan(steps=8, guidance=3.0)
     asked = {"class": "a"}
-    expected = far.sample_latents([0, 1], [{}] * 2, seed=3, plan=SamplingPlan(steps=8))
-    got = best.sample_latents([0, 1], [asked] * 2, seed=3, plan=plan, worse=worse)
+    expected = far.sample_latents([0, 1], [Asked()] * 2, seed=3, plan=SamplingPlan(steps=8))
+    got = best.sample_latents([0, 1], [Asked(asked)] * 2, seed=3, plan=plan, worse=worse)
     assert torch.allclose(got, expected, atol=1e-4)
     scaled = model()
     scaled.latent_scale.fill_(2.0)
@@ -132,10 +133,10 @@ def test_a_guide_of_other_samples_is_refused() -> None:
         dataclasses.replace(LAYOUT, grid=Geometry.centred((SIDE,) * 2, (2, 2))),
         Identity(),
         Told(),
-        AttributeConditioner(),
+        Conditioner(),
     )
     with pytest.raises(MedsynthError, match="guide: a run of other samples"):
-        model().sample_latents([0], [{}], seed=0, plan=SamplingPlan(steps=2), worse=other)
+        model().sample_latents([0], [Asked()], seed=0, plan=SamplingPlan(steps=2), worse=other)
 
 
 @pytest.mark.parametrize("name", ["edm", "flow"])
@@ -158,7 +159,7 @@ def test_clipping_keeps_every_estimate_in_the_images_range(name: str) -> None:
     ],
 )
 def test_latents_are_standardised_or_left(plan, std) -> None:
-    made = DiffusionModel(LAYOUT, Identity(), Told(), AttributeConditioner(), parametrisation=plan)
+    made = DiffusionModel(LAYOUT, Identity(), Told(), Conditioner(), parametrisation=plan)
     x = 0.3 + 0.2 * torch.randn(64, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     made.fit_latents(iter([x]), range(64))
     z = made.encode(x)
@@ -169,9 +170,12 @@ def test_latents_are_standardised_or_left(plan, std) -> None:
         assert (z.mean().item(), z.std().item()) == (pytest.approx(0, abs=1e-3), pytest.approx(std, rel=1e-3))
 
 
-def test_a_grid_the_model_does_not_have_is_refused() -> None:
-    with pytest.raises(MedsynthError, match=r"set sampler\.grid=karras"):
-        latents(model(), grid="schedule")
+def test_a_model_without_a_schedule_walks_the_one_of_ddpm() -> None:
+    assert torch.equal(SamplingPlan(grid="schedule", steps=7).levels(None), schedule_grid(VpSchedule(), 7))
+    assert latents(model(), grid="schedule", name="ancestral").isfinite().all()
+
+
+def test_more_steps_than_a_schedule_has_are_refused() -> None:
     scheduled = model()
     scheduled.parametrisation = ParametrisationPlan(name="v", modes=0, schedule=VpSchedule(steps=5))
     with pytest.raises(MedsynthError, match=r"sampler\.steps=6: the model's schedule has 5"):

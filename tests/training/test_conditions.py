@@ -6,10 +6,12 @@ from functools import partial
 import pytest
 import torch
 
+from medsynth.data.dataset import Sample
 from medsynth.data.resampling import Resampling
 from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError
 from medsynth.generation.run import generate
+from medsynth.models.conditioner import Asked
 from medsynth.models.run import load_run
 from medsynth.models.sampling import SamplingPlan
 from medsynth.nets.autoencoders import Haar
@@ -76,7 +78,7 @@ def test_an_age_changes_the_sample_and_none_is_another_thing_than_the_mean(train
     model = load_run(trained, weights="last").model
     torch.nn.init.normal_(model.network.unet.out[-1].conv.weight, std=0.1)
     asked = [{}, {"age": model.conditioner.numbers["age"][0]}, {"age": 55}]
-    made = [model.sample_latents([0], [one], seed=0, plan=SamplingPlan(steps=2)) for one in asked]
+    made = [model.sample_latents([0], [Asked(one)], seed=0, plan=SamplingPlan(steps=2)) for one in asked]
     assert len({latent.sum().item() for latent in made}) == 3
 
 
@@ -86,14 +88,19 @@ def test_each_attribute_is_dropped_by_itself_and_all_together(trained):
         model, Objective(drop_condition=0.2, drop_each={"age": 0.5}), seed=0, batch_size=4, steps=1
     )
     vector = model.conditioner.vector({"class": "a", "age": 47}).repeat(2000, 1)
-    left = module._dropped(vector, list(range(2000)))
+    tokens, given, present = torch.ones(2000, 2, 3), torch.ones(2000, 1, 2, 2), torch.ones(2000, 1, dtype=torch.bool)
+    batch = Sample(given, vector, tokens, given, present, torch.arange(2000))
+    left, words, _, there = module._dropped(batch, list(range(2000)))
     has = {name: left[:, part].abs().sum(1) > 0 for name, part in model.conditioner.parts.items()}
     assert has["class"].float().mean().item() == pytest.approx(0.8, abs=0.03)
     assert has["age"].float().mean().item() == pytest.approx(0.8 * 0.5, abs=0.03)
     assert not (has["age"] & ~has["class"]).any()
     kept = left[has["age"]]
     assert torch.equal(kept, vector[: len(kept)])
-    assert torch.equal(module._dropped(vector[:3], [7, 8, 9]), left[7:10])
+    assert torch.equal(module._dropped(Sample(*(part[:3] for part in batch)), [7, 8, 9])[0], left[7:10])
+    # What has no drop-out of its own is dropped with all.
+    assert torch.equal(there[:, 0], has["class"])
+    assert torch.equal(words.sum((1, 2)) > 0, has["class"])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from medsynth.data.dataset import Sample
 from medsynth.diffusion.levels import Levels
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
-from medsynth.models.conditioner import AttributeConditioner
+from medsynth.models.conditioner import Conditioner
 from medsynth.models.layout import ImageChannel, LabelChannel, Layout
 from medsynth.models.model import DiffusionModel
 from medsynth.nets.autoencoders import Haar, Identity
@@ -53,9 +53,7 @@ def module(gain=0.0, autoencoder=None, classes=None, seed=0, batch=4, **objectiv
         label=LabelChannel(name="label", values={0: "background", 1: "ball"}),
         grid=Geometry.centred((SIDE, SIDE), (1, 1)),
     )
-    model = DiffusionModel(
-        layout, autoencoder or Identity(), Linear(gain), AttributeConditioner(classes), 1 if classes else 0
-    )
+    model = DiffusionModel(layout, autoencoder or Identity(), Linear(gain), Conditioner(classes), 1 if classes else 0)
     if autoencoder is None:
         for measured in (model.sigma_data, model.prior.coarse_std, model.prior.fine_std):
             measured.copy_(torch.tensor(SCALE))
@@ -65,7 +63,15 @@ def module(gain=0.0, autoencoder=None, classes=None, seed=0, batch=4, **objectiv
 def batch(numbers, vector=0):
     """White Gaussian data of the standard deviations SCALE, a function of the number."""
     x = torch.stack([torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(n)) for n in numbers])
-    return Sample(x * torch.tensor(SCALE).reshape(3, 1, 1), torch.ones(len(numbers), vector), torch.tensor(numbers))
+    nothing = torch.zeros(len(numbers), 0)
+    return Sample(
+        x * torch.tensor(SCALE).reshape(3, 1, 1),
+        torch.ones(len(numbers), vector),
+        nothing[..., None],
+        nothing[..., None, None],
+        nothing.bool(),
+        torch.tensor(numbers),
+    )
 
 
 def validated(module, batches):
