@@ -16,6 +16,7 @@ The chain's samples are kept in FOLDER; the same command goes on where it was st
 """
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,7 @@ from medsynth.files import sha256_json, write_json
 from medsynth.metrics.features import FeatureSpace, fit_features
 from medsynth.metrics.mmd import MMDTest, mmd_test
 from medsynth.models.conditioner import Asked
+from medsynth.models.drawing import sample_latents
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import load_run
 from medsynth.models.sampling import SamplingPlan
@@ -73,9 +75,8 @@ def made(model: DiffusionModel, name: str, plan: SamplingPlan, seed: int, chosen
                 bar.advance(task, len(indices) * plan.steps)
             else:
                 told = [Asked(model.conditioner.in_turn(index, {})) for index in indices]
-                z = model.sample_latents(
-                    indices, told, seed=seed, plan=plan, on_step=lambda _: bar.advance(task, chosen.batch)
-                )
+                go = functools.partial(bar.advance, task, len(indices))
+                z = sample_latents(model, indices, told, seed=seed, plan=plan, on_step=lambda _, go=go: go())  # type: ignore[misc]
                 first = model.layout.images[0].name
                 images = np.stack([model.layout.decode(x).images[first] for x in model.decode(z)])
                 partial = path.with_suffix(".partial.npy")

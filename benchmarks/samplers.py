@@ -27,6 +27,7 @@ from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
 from medsynth.files import write_json
 from medsynth.models.conditioner import Asked
+from medsynth.models.drawing import sample_latents
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import load_run
 from medsynth.models.sampling import SamplingPlan
@@ -51,7 +52,7 @@ def solve(model: DiffusionModel, plan: SamplingPlan, chosen: argparse.Namespace,
     for start in range(0, chosen.samples, chosen.batch):
         indices = range(start, min(start + chosen.batch, chosen.samples))
         told = [asked[index] for index in indices]
-        z = model.sample_latents(indices, told, seed=chosen.seed, plan=plan, on_step=lambda _: advance())
+        z = sample_latents(model, indices, told, seed=chosen.seed, plan=plan, on_step=lambda _: advance())
         parts.append(model.decode(z))
     return torch.cat(parts)
 

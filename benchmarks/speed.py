@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from medsynth.diffusion.denoiser import Condition
-from medsynth.diffusion.loss import denoising_loss
+from medsynth.diffusion.loss import denoising_loss, loss_weight
 from medsynth.geometry import Geometry
-from medsynth.models.conditioner import Conditioner
+from medsynth.models.conditioner import Asked, Conditioner
+from medsynth.models.drawing import sample_latents
 from medsynth.models.layout import ImageChannel, LabelChannel, Layout
 from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
@@ -49,8 +50,8 @@ def training_step(model, latent, sigma, vector, precision) -> None:
     with torch.autocast(latent.device.type, torch.bfloat16, enabled=precision == "bf16"):
         condition = Condition(vector=vector if vector.shape[1] else None)
         noise = torch.randn_like(latent)
-        weight = torch.ones_like(model.sigma_data)
-        denoising_loss(model.denoise, latent, noise, sigma, condition, model.prior, weight).mean().backward()
+        weight = loss_weight("uniform", sigma, latent.ndim, model.form)
+        denoising_loss(model.denoise, latent, noise, sigma, condition, weight).mean().backward()
 
 
 def seconds(work, repeats: int) -> float:
@@ -81,7 +82,7 @@ def main() -> None:
             for precision in ("fp32", "bf16")
         }
         plan = SamplingPlan(steps=20)
-        sample = seconds(partial(model.sample_latents, range(4), [{}] * 4, seed=0, plan=plan), 1) / 4
+        sample = seconds(partial(sample_latents, model, range(4), [Asked()] * 4, seed=0, plan=plan), 1) / 4
         millions = sum(p.numel() for p in model.network.parameters()) / 1e6
         row = [name, f"{millions:.1f} M", str(batch), *(f"{steps[p]:.3f}" for p in ("fp32", "bf16")), f"{sample:.2f}"]
         table.add_row(*row)

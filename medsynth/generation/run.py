@@ -20,6 +20,7 @@ from medsynth.errors import MedsynthError
 from medsynth.files import inside, sha256_file, write_json
 from medsynth.geometry import Geometry
 from medsynth.models.conditioner import Asked
+from medsynth.models.drawing import denoiser_of, sample_latents
 from medsynth.models.layout import Decoded
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import Run, load_run
@@ -159,7 +160,7 @@ class _Job:
     def check(self, asked: Sequence[Asked]) -> None:
         """Refuse a plan or a guide that the model has no use for, before anything is written."""
         model = self.run.model
-        model.denoiser(asked, self.plan, self.worse)
+        denoiser_of(model, asked, self.plan, self.worse)
         self.plan.levels(model.parametrisation.schedule)
 
     def make(
@@ -167,7 +168,8 @@ class _Job:
     ) -> list[SampleRecord]:
         """Make and write a batch of samples."""
         model = self.run.model
-        latents = model.sample_latents(
+        latents = sample_latents(
+            model,
             indices,
             asked,
             seed=self.seed,

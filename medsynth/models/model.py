@@ -2,21 +2,19 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from medsynth.diffusion.denoiser import Condition, Denoiser, to_rank
+from medsynth.diffusion.denoiser import Condition, to_rank
 from medsynth.diffusion.gaussian import GaussianPrior
-from medsynth.diffusion.guidance import autoguided, classifier_free
-from medsynth.diffusion.noise import seeded_noise
 from medsynth.diffusion.parametrisations import Edm, Epsilon, Flow, Parametrisation, Velocity, denoised
 from medsynth.errors import MedsynthError
 from medsynth.models.conditioner import TEXT, Asked, Conditioner
+from medsynth.models.drawing import sample_latents
 from medsynth.models.layout import Decoded, Layout
 from medsynth.models.parametrisation import ParametrisationPlan
-from medsynth.models.sampling import SAMPLERS, SamplingPlan
+from medsynth.models.sampling import SamplingPlan
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.text import Encoded
 from medsynth.nets.unet import UNet
@@ -103,6 +101,12 @@ class DiffusionModel(nn.Module):
         """D(x; sigma, condition) on latents."""
         return denoised(self.network, x, sigma, condition, self.form)
 
+    def start(self, noise: Tensor, sigma: float) -> Tensor:
+        """Where sampling begins: white noise turned into y + sigma n of the data's Gaussian."""
+        if self.parametrisation.name == "edm":
+            return self.prior.start(noise, sigma)
+        return noise * math.sqrt(1 + sigma**2)
+
     @torch.no_grad()
     def fit_latents(self, batches: Iterator[Tensor], owners: Sequence[int]) -> None:
         """Measure the latents of training samples (B, C, *spatial): mean, scale and prior.
@@ -123,77 +127,6 @@ class DiffusionModel(nn.Module):
             self.latent_scale.copy_(moments.std.square().mean().sqrt())
         # A band that never varies (a label absent from training, say) keeps a scale above 0.
         self.sigma_data.copy_(moments.std.clamp(min=1e-3 * moments.std.max()) / self.latent_scale)
-
-    def _start(self, noise: Tensor, sigma: float) -> Tensor:
-        """Where sampling begins: white noise turned into y + sigma n of the data's Gaussian."""
-        if self.parametrisation.name == "edm":
-            return self.prior.start(noise, sigma)
-        return noise * math.sqrt(1 + sigma**2)
-
-    def _clipped(self, denoise: Denoiser) -> Denoiser:
-        """Every estimate brought back to the range of samples, [-1, 1]."""
-
-        def clipped(x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
-            return self.encode(self.decode(denoise(x, sigma, condition)).clamp(-1, 1))
-
-        return clipped
-
-    def _in_latents_of(self, other: "DiffusionModel", denoise: Denoiser) -> Denoiser:
-        """A denoiser of this model's latents as one of `other`'s, which are centred and scaled by other numbers."""
-        scale = other.latent_scale / self.latent_scale
-        shift = (other.latent_mean - self.latent_mean) / self.latent_scale
-        factor = float(scale)
-
-        def translated(x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
-            moved = to_rank(shift[None], x.ndim)
-            return (denoise(x * scale + moved, sigma * factor, condition) - moved) / scale
-
-        return translated
-
-    @torch.no_grad()
-    def sample_latents(
-        self,
-        indices: Sequence[int],
-        asked: Sequence[Asked],
-        *,
-        seed: int,
-        plan: SamplingPlan,
-        worse: "DiffusionModel | None" = None,
-        on_step: Callable[[int], None] | None = None,
-    ) -> Tensor:
-        """Latents (B, C', *spatial) of samples `indices` of the plan with `seed`.
-
-        Sample i meets the same noise, at the start and in every step, whatever else is in the batch.
-
-        Args:
-            indices: of the samples.
-            asked: of each.
-            seed: of the plan.
-            plan: the sampler and its settings.
-            worse: an earlier or smaller model of the same samples, for autoguidance by plan.guidance;
-                without it guidance is classifier-free.
-            on_step: told the steps done.
-
-        Raises:
-            MedsynthError: a grid the model does not have, or a worse model of other samples.
-        """
-        device = self.sigma_data.device
-        noise = seeded_noise(seed, indices, self.latent_shape).to(device)
-        condition = self.condition(asked)
-        denoise = self.denoiser(asked, plan, worse)
-        grid = plan.levels(self.parametrisation.schedule)
-
-        def fresh(step: int) -> Tensor:
-            return seeded_noise(seed, indices, self.latent_shape, f"sample, step {step}").to(device)
-
-        start = self._start(noise, grid[0].item())
-        ends: Tensor = SAMPLERS[plan.name](denoise, start, grid, condition, fresh, on_step, **plan.options)
-        if not ends.isfinite().all():
-            raise MedsynthError(
-                f"sampler={plan.name} ended in no numbers: set guidance and the grid as in its configuration, or take "
-                "weights of another step"
-            )
-        return ends
 
     def condition(self, asked: Sequence[Asked], dropped: bool = False) -> Condition:
         """What the network is told of samples that are asked for so, or the null for as many.
@@ -261,35 +194,6 @@ class DiffusionModel(nn.Module):
         """Whether anything can be asked of it."""
         return bool(self.conditioner.width or self.layout.given.parts)
 
-    def denoiser(
-        self,
-        asked: Sequence[Asked],
-        plan: SamplingPlan,
-        worse: "DiffusionModel | None" = None,
-    ) -> Denoiser:
-        """D for samples that are asked for so, guided and clipped as the plan says.
-
-        Raises:
-            MedsynthError: a worse model of other samples.
-        """
-        guided = self._guided(asked, plan, worse)
-        return self._clipped(guided) if plan.clip else guided
-
-    def _guided(self, asked: Sequence[Asked], plan: SamplingPlan, worse: "DiffusionModel | None") -> Denoiser:
-        if worse is not None:
-            if worse.latent_shape != self.latent_shape or worse.layout.to_json() != self.layout.to_json():
-                raise MedsynthError("guide: a run of other samples; give an earlier or smaller run of the same cases")
-            its = worse.condition(
-                [replace(each, attributes=worse.conditioner.known(each.attributes)) for each in asked]
-            )
-            denoise = worse._in_latents_of(self, lambda x, sigma, _: worse.denoise(x, sigma, its))
-            return autoguided(self.denoise, denoise, plan.guidance, *plan.interval)
-        if not self.conditional:
-            if plan.guidance != 1:
-                raise MedsynthError("sampler.guidance: the model has no conditions; set it to 1, or give guide=RUN")
-            return self.denoise
-        return classifier_free(self.denoise, self.condition(asked, dropped=True), plan.guidance, *plan.interval)
-
     def sample(
         self,
         count: int,
@@ -327,7 +231,7 @@ class DiffusionModel(nn.Module):
         for start in range(first, first + count, batch):
             indices = range(start, min(start + batch, first + count))
             asked = [Asked(self.conditioner.in_turn(index, wanted)) for index in indices]
-            latents = self.sample_latents(indices, asked, seed=seed, plan=plan)
+            latents = sample_latents(self, indices, asked, seed=seed, plan=plan)
             made.extend(self.layout.decode(x) for x in self.decode(latents))
         self.train(training)
         return made

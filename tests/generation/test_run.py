@@ -18,6 +18,7 @@ from medsynth.errors import MedsynthError, RunError
 from medsynth.generation import run as generation
 from medsynth.generation.run import generate
 from medsynth.models.conditioner import Asked
+from medsynth.models.drawing import sample_latents
 from medsynth.models.sampling import SAMPLERS, SamplingPlan
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
@@ -91,7 +92,7 @@ def test_latents_do_not_depend_on_the_batch(run, sampler):
     latents = {
         size: torch.cat(
             [
-                model.sample_latents(range(s, min(s + size, 5)), [Asked()] * min(size, 5 - s), seed=3, plan=plan)
+                sample_latents(model, range(s, min(s + size, 5)), [Asked()] * min(size, 5 - s), seed=3, plan=plan)
                 for s in range(0, 5, size)
             ]
         )
@@ -106,7 +107,7 @@ def test_noise_of_a_stochastic_sampler_ends_where_it_is_told(run):
     model = medsynth.load_run(run).model
 
     def made(**plan):
-        return model.sample_latents([0, 3], [Asked()] * 2, seed=3, plan=SamplingPlan(steps=4, **plan))
+        return sample_latents(model, [0, 3], [Asked()] * 2, seed=3, plan=SamplingPlan(steps=4, **plan))
 
     noisy = {calm: made(name="dpmpp_2m_sde", options={"calm": calm}) for calm in (0.0, 10.0, 80.0)}
     assert torch.equal(noisy[80.0], made(name="dpmpp_2m"))

@@ -14,6 +14,7 @@ from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
 from medsynth.models import sampling
 from medsynth.models.conditioner import Asked, Conditioner
+from medsynth.models.drawing import sample_latents
 from medsynth.models.layout import ImageChannel, Layout
 from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
@@ -62,7 +63,7 @@ def model(classes=None, modes=0) -> DiffusionModel:
 
 
 def latents(made: DiffusionModel, count: int = 2, condition=None, **plan) -> torch.Tensor:
-    return made.sample_latents(range(count), [Asked(condition or {})] * count, seed=3, plan=SamplingPlan(**plan))
+    return sample_latents(made, range(count), [Asked(condition or {})] * count, seed=3, plan=SamplingPlan(**plan))
 
 
 def test_a_silent_network_gives_samples_of_the_prior() -> None:
@@ -115,8 +116,8 @@ def test_a_worse_model_guides_away_from_itself() -> None:
     far.network = Constant(3.0)
     plan = SamplingPlan(steps=8, guidance=3.0)
     asked = {"class": "a"}
-    expected = far.sample_latents([0, 1], [Asked()] * 2, seed=3, plan=SamplingPlan(steps=8))
-    got = best.sample_latents([0, 1], [Asked(asked)] * 2, seed=3, plan=plan, worse=worse)
+    expected = sample_latents(far, [0, 1], [Asked()] * 2, seed=3, plan=SamplingPlan(steps=8))
+    got = sample_latents(best, [0, 1], [Asked(asked)] * 2, seed=3, plan=plan, worse=worse)
     assert torch.allclose(got, expected, atol=1e-4)
     scaled = model()
     scaled.latent_scale.fill_(2.0)
@@ -136,7 +137,7 @@ def test_a_guide_of_other_samples_is_refused() -> None:
         Conditioner(),
     )
     with pytest.raises(MedsynthError, match="guide: a run of other samples"):
-        model().sample_latents([0], [Asked()], seed=0, plan=SamplingPlan(steps=2), worse=other)
+        sample_latents(model(), [0], [Asked()], seed=0, plan=SamplingPlan(steps=2), worse=other)
 
 
 @pytest.mark.parametrize("name", ["edm", "flow"])

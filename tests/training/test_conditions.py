@@ -12,6 +12,7 @@ from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError
 from medsynth.generation.run import generate
 from medsynth.models.conditioner import Asked
+from medsynth.models.drawing import sample_latents
 from medsynth.models.run import load_run
 from medsynth.models.sampling import SamplingPlan
 from medsynth.nets.autoencoders import Haar
@@ -78,7 +79,7 @@ def test_an_age_changes_the_sample_and_none_is_another_thing_than_the_mean(train
     model = load_run(trained, weights="last").model
     torch.nn.init.normal_(model.network.unet.out[-1].conv.weight, std=0.1)
     asked = [{}, {"age": model.conditioner.numbers["age"][0]}, {"age": 55}]
-    made = [model.sample_latents([0], [Asked(one)], seed=0, plan=SamplingPlan(steps=2)) for one in asked]
+    made = [sample_latents(model, [0], [Asked(one)], seed=0, plan=SamplingPlan(steps=2)) for one in asked]
     assert len({latent.sum().item() for latent in made}) == 3
 
 
