@@ -1,0 +1,165 @@
+"""The cases and samples that others are made from: found, prepared, and what they hand down."""
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from medsynth.data.prepared import CasePlan, prepare_case
+from medsynth.data.preparation import Preparation, cases_digest
+from medsynth.data.split import split_patients
+from medsynth.errors import MedsynthError
+from medsynth.models.layout import Layout, Told
+from medsynth.records import (
+    CASES_FILE,
+    SAMPLES_FILE,
+    CaseRecord,
+    SampleRecord,
+    Split,
+    least_cleared,
+    read_records,
+)
+
+
+class Prepared(NamedTuple):
+    """A parent in the form of a sample.
+
+    Args:
+        x: (C, *spatial) in model units, of the channels that are made.
+        told: what is given of it.
+        ranges: (images, 2), its own values that are -1 and +1.
+        affine: (4, 4), its place on the model's grid.
+    """
+
+    x: Tensor
+    told: Told
+    ranges: Tensor
+    affine: Tensor
+
+
+@dataclass(frozen=True)
+class Origins:
+    """What a sample takes over from those that it was made from.
+
+    Args:
+        parents: hashes of their records.
+        patient, split: theirs; None for a sample without parents.
+        identity: the least clearance among them, "cleared" of none.
+        licences, overrides: of all.
+    """
+
+    parents: tuple[str, ...] = ()
+    patient: str | None = None
+    split: Split | None = None
+    identity: str = "cleared"
+    licences: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+
+class Parents:
+    """A folder of cases or samples that samples are made from.
+
+    Args:
+        folder: CASES or SAMPLES.
+        preparation: of the run.
+        layout: of its samples.
+
+    Raises:
+        MedsynthError: neither, or records that are damaged.
+    """
+
+    def __init__(self, folder: Path, preparation: Preparation, layout: Layout) -> None:
+        self.folder, self.layout = folder, layout
+        self.records: dict[str, CaseRecord | SampleRecord] = {}
+        self._split: Mapping[str, Split] = {}
+        if (folder / CASES_FILE).is_file():
+            cases = read_records(folder / CASES_FILE, CaseRecord)
+            self.records.update({record.id: record for record in cases})
+            if cases_digest(cases) == preparation.cases_sha256:  # of others only the source may name a split
+                self._split = split_patients(cases, preparation.split)
+        elif (folder / SAMPLES_FILE).is_file():
+            self.records.update({record.id: record for record in read_records(folder / SAMPLES_FILE, SampleRecord)})
+        else:
+            raise MedsynthError(f"parents: {folder} holds no {CASES_FILE} and no {SAMPLES_FILE}; ingest the scans first")
+        label = layout.label or layout.given.label
+        images = [image.name for image in layout.images]
+        self.plan = CasePlan(
+            intensity={name: preparation.intensity[name] for name in images},
+            label=label.name if label else None,
+            label_values=tuple(label.values) if label else (),
+            label_reach=label.reach if label else 0.0,
+            resampling=preparation.resampling,
+            given={name: preparation.intensity[name] for name in layout.given.images},
+            label_given=layout.given.label is not None,
+        )
+
+    def ids(self, split: str | None) -> list[str]:
+        """All ids, or those of a split, in the folder's order."""
+        return [name for name, record in self.records.items() if split is None or self.split_of(record) == split]
+
+    def record(self, name: str) -> CaseRecord | SampleRecord:
+        """The record with that id.
+
+        Raises:
+            MedsynthError: there is none.
+        """
+        if name not in self.records:
+            shown = name if name.isprintable() and len(name) <= 64 else "an id"
+            raise MedsynthError(f"parents: there is no {shown}; ids are {', '.join(list(self.records)[:3])}, ...")
+        return self.records[name]
+
+    def split_of(self, record: CaseRecord | SampleRecord) -> Split | None:
+        """Train, validation or test for the run; None where that is not known."""
+        return record.split or self._split.get(record.patient or "")
+
+    @functools.lru_cache(maxsize=32)  # noqa: B019 - lives as long as the folder is worked on
+    def prepared(self, name: str) -> Prepared:
+        """A parent in the form of a sample; of a volume that is cut into slices the middle one.
+
+        Raises:
+            MedsynthError: it lacks a channel, or its file was changed.
+        """
+        item = prepare_case(self.folder, self.record(name), self.plan)
+        x = item["x"][len(item["x"]) // 2]
+        made = self.plan.made
+        return Prepared(x[:made], Told(x[made:], item["present"]), item["range"], item["affine"])
+
+    def origins(self, names: Iterable[str]) -> Origins:
+        """What a sample made from these takes over.
+
+        Raises:
+            MedsynthError: they are of different splits.
+        """
+        records = [self.record(name) for name in dict.fromkeys(names)]
+        if not records:
+            return Origins()
+        splits = {self.split_of(record) for record in records}
+        if len(splits) > 1:
+            raise MedsynthError("the scans that a sample is made from are of different splits: it would be in both")
+        licences = {
+            licence
+            for record in records
+            for licence in (record.licences if isinstance(record, SampleRecord) else (record.licence,))
+            if licence
+        }
+        least = least_cleared(record.identity for record in records)
+        overrides = {name for record in records if isinstance(record, SampleRecord) for name in record.overrides}
+        if least != "cleared":
+            overrides.add(f"identity={'trust' if least == 'trusted' else least}")
+        return Origins(
+            parents=tuple(record.sha256 for record in records),
+            patient=_patient(records),
+            split=splits.pop(),
+            identity=least,
+            licences=tuple(sorted(licences)),
+            overrides=tuple(sorted(overrides)),
+        )
+
+
+def _patient(records: Iterable[CaseRecord | SampleRecord]) -> str:
+    """The patient's key; of several theirs joined; of a sample of nobody's one of its own."""
+    keys = dict.fromkeys(record.patient or f"synthetic-{record.sha256[:16]}" for record in records)
+    return ".".join(key[: 64 // len(keys) - 1] if len(keys) > 1 else key for key in keys)
