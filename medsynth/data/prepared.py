@@ -16,7 +16,7 @@ from medsynth.errors import RunError
 from medsynth.files import disk_errors, sha256_json
 from medsynth.models.label_field import label_channels
 from medsynth.models.sealed import read_sealed, write_sealed
-from medsynth.records import CaseRecord
+from medsynth.records import CaseRecord, Record
 
 _HELD_BYTES = 2**30  # prepared cases that each process holds in memory
 _VERSION = 4  # of the steps in `prepare_case` and below: another number, other cache names
@@ -63,7 +63,7 @@ class CasePlan:
         return replace(self, resampling=replace(self.resampling, size=size))
 
 
-def prepare_case(folder: Path, record: CaseRecord, plan: CasePlan) -> dict[str, Tensor]:
+def prepare_case(folder: Path, record: Record, plan: CasePlan) -> dict[str, Tensor]:
     """One case's files as tensors.
 
     Returns:

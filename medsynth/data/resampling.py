@@ -16,7 +16,7 @@ from medsynth.data.nifti import read_nifti
 from medsynth.errors import MedsynthError
 from medsynth.files import inside, sha256_file
 from medsynth.geometry import Geometry
-from medsynth.records import CaseRecord
+from medsynth.records import Record
 
 _AXCODE_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
 _AXIS_OF = {code: axis for axis, pair in enumerate(_AXCODE_LABELS) for code in pair}
@@ -229,7 +229,7 @@ def _centred(image: MetaTensor, size: Sequence[int], fill: float) -> MetaTensor:
     return SpatialCrop(roi_start=begin, roi_end=[f + wanted for f, wanted in zip(begin, size, strict=True)])(padded)
 
 
-def read_channel(folder: Path, record: CaseRecord, name: str) -> tuple[NDArray[Any], Geometry]:
+def read_channel(folder: Path, record: Record, name: str) -> tuple[NDArray[Any], Geometry]:
     """Read one channel of a case in its native grid.
 
     Raises:
@@ -245,7 +245,7 @@ def read_channel(folder: Path, record: CaseRecord, name: str) -> tuple[NDArray[A
 
 
 def read_case(
-    folder: Path, record: CaseRecord, images: Mapping[str, Intensity], label: str | None, plan: Resampling
+    folder: Path, record: Record, images: Mapping[str, Intensity], label: str | None, plan: Resampling
 ) -> CaseArrays:
     """Read and resample the named channels of a case.
 

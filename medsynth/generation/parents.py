@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from medsynth.data.prepared import CasePlan, prepare_case
 from medsynth.data.preparation import Preparation, cases_digest
+from medsynth.data.prepared import CasePlan, prepare_case
 from medsynth.data.split import split_patients
 from medsynth.errors import MedsynthError
 from medsynth.models.layout import Layout, Told
@@ -17,6 +17,7 @@ from medsynth.records import (
     CASES_FILE,
     SAMPLES_FILE,
     CaseRecord,
+    Record,
     SampleRecord,
     Split,
     least_cleared,
@@ -73,7 +74,7 @@ class Parents:
 
     def __init__(self, folder: Path, preparation: Preparation, layout: Layout) -> None:
         self.folder, self.layout = folder, layout
-        self.records: dict[str, CaseRecord | SampleRecord] = {}
+        self.records: dict[str, Record] = {}
         self._split: Mapping[str, Split] = {}
         if (folder / CASES_FILE).is_file():
             cases = read_records(folder / CASES_FILE, CaseRecord)
@@ -83,7 +84,7 @@ class Parents:
         elif (folder / SAMPLES_FILE).is_file():
             self.records.update({record.id: record for record in read_records(folder / SAMPLES_FILE, SampleRecord)})
         else:
-            raise MedsynthError(f"parents: {folder} holds no {CASES_FILE} and no {SAMPLES_FILE}; ingest the scans first")
+            raise MedsynthError(f"parents: {folder} holds no {CASES_FILE} or {SAMPLES_FILE}; ingest the scans first")
         label = layout.label or layout.given.label
         images = [image.name for image in layout.images]
         self.plan = CasePlan(
@@ -100,7 +101,7 @@ class Parents:
         """All ids, or those of a split, in the folder's order."""
         return [name for name, record in self.records.items() if split is None or self.split_of(record) == split]
 
-    def record(self, name: str) -> CaseRecord | SampleRecord:
+    def record(self, name: str) -> Record:
         """The record with that id.
 
         Raises:
@@ -111,7 +112,7 @@ class Parents:
             raise MedsynthError(f"parents: there is no {shown}; ids are {', '.join(list(self.records)[:3])}, ...")
         return self.records[name]
 
-    def split_of(self, record: CaseRecord | SampleRecord) -> Split | None:
+    def split_of(self, record: Record) -> Split | None:
         """Train, validation or test for the run; None where that is not known."""
         return record.split or self._split.get(record.patient or "")
 
@@ -159,7 +160,7 @@ class Parents:
         )
 
 
-def _patient(records: Iterable[CaseRecord | SampleRecord]) -> str:
+def _patient(records: Iterable[Record]) -> str:
     """The patient's key; of several theirs joined; of a sample of nobody's one of its own."""
     keys = dict.fromkeys(record.patient or f"synthetic-{record.sha256[:16]}" for record in records)
     return ".".join(key[: 64 // len(keys) - 1] if len(keys) > 1 else key for key in keys)

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -174,8 +174,8 @@ def table_rows(
             missing = [role for role in plan.roles if role not in parents and role in (SOURCE, SECOND)]
             if missing:
                 raise MedsynthError(f"plan.edit={plan.edit} needs the column {missing[0]}")
-            numbers = {name: _number(told, name, getattr(plan, name)) for name in _NUMBERS}
-            EditPlan(edit=plan.edit, **numbers)
+            numbers: dict[str, Any] = {name: _number(told, name, getattr(plan, name)) for name in _NUMBERS}
+            replace(plan, **numbers)  # checks them
             own = "seed" in told
             rows.append(
                 Row(number, _seed(told["seed"]) if own else seed, 0 if own else number, condition, parents, **numbers)

@@ -35,8 +35,10 @@ def power_decay(step: int, gamma: float) -> float:
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Average <- decay average + (1 - decay) model, parameters; buffers are copied."""
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+    """Average <- decay average + (1 - decay) model, parameters that are trained; buffers are copied."""
+    pairs = zip(average.parameters(), model.parameters(), strict=True)
+    trained = [(kept, weight) for kept, weight in pairs if weight.requires_grad]
+    torch._foreach_lerp_([kept for kept, _ in trained], [weight for _, weight in trained], 1 - decay)
     for kept, buffer in zip(average.buffers(), model.buffers(), strict=True):
         kept.copy_(buffer)
 

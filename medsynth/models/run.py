@@ -38,7 +38,8 @@ ALLOWED_TARGETS = frozenset(
         "medsynth.models.conditioner.Conditioner",
         "medsynth.nets.autoencoders.Haar",
         "medsynth.nets.autoencoders.Identity",
-        "medsynth.nets.text.HuggingFace",
+        "medsynth.nets.controlled.Controlled",
+        "medsynth.nets.text.CachedHuggingFace",
         "medsynth.nets.text.MiniLM",
         "medsynth.nets.unet.UNet",
     }
@@ -248,9 +249,13 @@ def load_run(
     try:
         state = sealed.content["model"]
         if weights == "untrained":  # the control: what was measured of the data, and a network that learnt nothing
-            state = {name: value for name, value in state.items() if not name.startswith("network.")}
+            trained = {f"network.{name}" for name, weight in model.network.named_parameters() if weight.requires_grad}
+            state = {name: value for name, value in state.items() if name not in trained}
         if ema is not None:
             average = load_average(folder, ema, device)
+            # Weights that stay are not averaged: the sum of snapshots would be theirs but for its rounding.
+            frozen = {name for name, weight in model.network.named_parameters() if not weight.requires_grad}
+            average = {name: value for name, value in average.items() if name not in frozen}
             state = {**state, **{f"network.{name}": value for name, value in average.items()}}
         found = model.load_state_dict(state, strict=weights != "untrained")
         if any(not name.startswith("network.") for name in found.missing_keys):

@@ -17,10 +17,12 @@ from medsynth.diffusion.gaussian import most_modes
 from medsynth.diffusion.noise import generator_for
 from medsynth.errors import MedsynthError
 from medsynth.models.conditioner import Conditioner, as_number
+from medsynth.models.layout import Given
 from medsynth.models.model import DiffusionModel, told_channels
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.style import style_width
 from medsynth.nets.autoencoders import Haar, Identity
+from medsynth.nets.controlled import Controlled
 from medsynth.nets.text import TextEncoder
 from medsynth.nets.unet import UNet
 from medsynth.records import Attribute
@@ -126,13 +128,54 @@ def build_model(
             channels=autoencoder.latent_channels(layout.channels, layout.rank),
             vector=conditioner.width + augmentation,
             views=parametrisation.views,
-            spatial=told_channels(layout, autoencoder),
-            **({"tokens": conditioner.tokens[1]} if encoder else {}),
+            tokens=conditioner.tokens[1],
+            **_spatial(network, told_channels(layout, autoencoder)),
         )
     fixed = replace(parametrisation, modes=_modes(fitted, parametrisation))
     model = DiffusionModel(layout, autoencoder, made, conditioner, augmentation, fixed)
     model.embed = encoder
     return model
+
+
+def _spatial(network: Callable[..., UNet], channels: int) -> dict[str, int]:
+    """What is given is seen by the network itself, or by the branch that controls a frozen one."""
+    if not is_controlled(network):
+        return {"spatial": channels}
+    if not channels:
+        raise MedsynthError("model=controlled follows what is given: set data.given.label or data.given.images")
+    return {"control": channels}
+
+
+def is_controlled(network: Callable[..., UNet]) -> bool:
+    """Whether `network` makes a Controlled."""
+    kind = getattr(network, "func", network)
+    return isinstance(kind, type) and issubclass(kind, Controlled)
+
+
+def control(model: DiffusionModel, parent: DiffusionModel) -> None:
+    """Put the finished model into a controlled one: weights, latents and prior, which stay as they are.
+
+    Raises:
+        MedsynthError: they make other samples, or are asked other things.
+    """
+    network = model.network
+    assert isinstance(network, Controlled)
+    same = (
+        replace(parent.layout, given=Given()) == replace(model.layout, given=Given())
+        and not parent.layout.given.parts
+        and parent.conditioner.spec == model.conditioner.spec
+        and parent.parametrisation == model.parametrisation
+        and parent.augmentation == model.augmentation
+        and parent.autoencoder.spec == model.autoencoder.spec
+    )
+    if not same:
+        raise MedsynthError(
+            "init_from: a controlled model makes the samples of the run that it begins with: take its data, "
+            "conditions, augmentation, autoencoder and parametrisation, and add data.given alone"
+        )
+    network.start_from(parent.network.state_dict())
+    measured = {name: value for name, value in parent.state_dict().items() if not name.startswith("network.")}
+    model.load_state_dict(measured, strict=False)
 
 
 def _spread(training: Sequence[Mapping[str, Attribute]], owners: Sequence[str], name: str) -> tuple[float, float]:

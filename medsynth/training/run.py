@@ -20,12 +20,14 @@ from medsynth.data.preparation import Preparation
 from medsynth.data.prepared import PreparedCases, default_cache
 from medsynth.data.texts import embed_texts
 from medsynth.errors import MedsynthError, RunError, Terminated
+from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
-from medsynth.models.run import RUN_FILE, load_run, save_run
+from medsynth.models.run import RUN_FILE, Run, load_run, save_run
 from medsynth.nets.autoencoders import Haar, Identity
-from medsynth.nets.text import TextEncoder
+from medsynth.nets.controlled import Controlled
+from medsynth.nets.text import FrozenEncoder
 from medsynth.nets.unet import UNet
-from medsynth.training.assembly import build_model, check_network, fit_data, fit_latents
+from medsynth.training.assembly import build_model, check_network, control, fit_data, fit_latents
 from medsynth.training.checkpoints import Keeper, SealedCheckpointIO, initialise_from, newest_whole
 from medsynth.training.environment import choose_accelerator, choose_precision, describe_environment, environments
 from medsynth.training.module import DiffusionModule
@@ -45,7 +47,7 @@ def train(
     objective: Objective,
     trainer: Schedule,
     parametrisation: ParametrisationPlan | None = None,
-    text_encoder: TextEncoder | None = None,
+    text_encoder: FrozenEncoder | None = None,
     seed: int = 0,
     workers: int = 0,
     device: str = "auto",
@@ -115,9 +117,7 @@ def train(
     if init_from is not None:
         _require_its_split(init_from, fitted.preparation)
     if state is None:
-        fit_latents(diffusion, loaders.training, progress)
-        if parent is not None:
-            initialise_from(diffusion.network, parent.model.network.state_dict())
+        _begin(diffusion, parent, loaders, progress)
     bits = choose_precision(accelerator, precision, diffusion)
     facts = {
         "seed": seed,
@@ -152,6 +152,20 @@ def train(
     return TrainReport(
         trainer.steps, float(best["validation_loss"]), int(best["step"]), time.monotonic() - started, begin
     )
+
+
+def _begin(diffusion: DiffusionModel, parent: Run | None, loaders: VolumeDataModule, progress: bool) -> None:
+    """Measure the latents and take over what a parent has learnt; a controlled model takes both from it."""
+    if not isinstance(diffusion.network, Controlled):
+        fit_latents(diffusion, loaders.training, progress)
+        if parent is not None:
+            initialise_from(diffusion.network, parent.model.network.state_dict())
+    elif parent is None:
+        raise MedsynthError("model=controlled steers a finished run: name it with init_from=RUN")
+    elif isinstance(parent.model.network, Controlled):
+        raise MedsynthError("init_from: that run is controlled already; begin with the run that it began with")
+    else:
+        control(diffusion, parent.model)
 
 
 def _run_trainer(
