@@ -63,9 +63,8 @@ class FrozenTransformer:
                 "text_encoder.length lower, or choose another encoder"
             ) from error
 
-    @torch.no_grad()
     def states(self, sentence: str) -> Tensor:
-        """(tokens of the sentence, E) float32."""
+        """(tokens of the sentence, E) float32; no weight asks for gradients."""
         with _quiet(), torch.autocast("cpu", enabled=False):
             ids = self.tokenizer(
                 sentence, truncation=True, max_length=self.length, return_tensors="pt", return_attention_mask=True

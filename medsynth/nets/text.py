@@ -210,7 +210,7 @@ class HuggingFace(FrozenEncoder):
 
 def _check_hub_names(name: str | None, revision: str | None) -> None:
     for value, form, key in ((name, _HUB_NAME, "name"), (revision, _REVISION, "revision")):
-        if value is not None and (not form.fullmatch(value) or ".." in value):
+        if value is not None and not form.fullmatch(value):
             raise MedsynthError(
                 f"text_encoder.{key} is none of the hub's (name: owner/name; revision: branch, tag or commit); "
                 "the path of a local folder begins with ./ or /, its last part has letters, digits, blanks, _ . - alone"

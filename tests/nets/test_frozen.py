@@ -99,7 +99,9 @@ def test_weights_that_are_lacking_are_not_made_up(copy):
     weights = load_file(copy / "model.safetensors")
     without_pooler = {name: value for name, value in weights.items() if "pooler" not in name}
     save_file(without_pooler, copy / "model.safetensors", metadata={"format": "pt"})
+    before = torch.get_rng_state()
     assert HuggingFace(str(copy))(["a scan"]).pooled.isfinite().all()
+    assert torch.equal(torch.get_rng_state(), before), "the pooler, which is not used, drew from the caller's noise"
     del without_pooler["encoder.layer.1.output.dense.weight"]
     save_file(without_pooler, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(MedsynthError, match="lack 1 of its weights"):
