@@ -30,6 +30,23 @@ class Volume(NamedTuple):
     geometry: Geometry
 
 
+class Stored(NamedTuple):
+    """What a file holds before its header scales it: a value is array * slope + intercept.
+
+    `array` has the file's type in this machine's byte order; `array.shape == geometry.shape`.
+    """
+
+    array: NDArray[Any]
+    slope: float
+    intercept: float
+    geometry: Geometry
+
+    def from_units(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """Values as this file would hold them, not yet rounded to its type."""
+        scaled: NDArray[np.float64] = (np.asarray(values, dtype=np.float64) - self.intercept) / self.slope
+        return scaled
+
+
 def read_nifti(path: Path) -> Volume:
     """Read one NIfTI file whole, in its stored type (scaled where the header says so).
 
@@ -40,12 +57,31 @@ def read_nifti(path: Path) -> Volume:
         GeometryError: neither sform nor qform says where it lies, the affine is singular,
             or lengths are not in mm.
     """
-    array, geometry_of = _read_whole(path)
+    image, geometry_of = _read_whole(path)
+    array = _squeezed(image.array)
+    return Volume(array, geometry_of(array.shape))
+
+
+def read_stored(path: Path) -> Stored:
+    """Read one NIfTI file whole as the bits that it stores, with its scl_slope and scl_inter beside them.
+
+    `write_stored` gives the same stored values back; where the header scales, `read_nifti` does not.
+
+    Raises:
+        UnreadableError, GeometryError: as `read_nifti`.
+    """
+    image, geometry_of = _read_whole(path, scaled=False)
+    array = _squeezed(image.array)
+    return Stored(array.astype(array.dtype.newbyteorder("=")), image.slope, image.intercept, geometry_of(array.shape))
+
+
+def _squeezed(array: NDArray[Any]) -> NDArray[Any]:
+    """One time point is a volume; a trailing axis of one voxel stays."""
     while array.ndim > 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3):
         raise UnreadableError(f"an array of {array.ndim} dimensions is not a volume; split it into volumes of 3")
-    return Volume(array, geometry_of(array.shape))
+    return array
 
 
 def read_nifti_channels(path: Path) -> list[Volume]:
@@ -54,21 +90,27 @@ def read_nifti_channels(path: Path) -> list[Volume]:
     Raises:
         UnreadableError, GeometryError: as `read_nifti`.
     """
-    array, geometry_of = _read_whole(path)
+    (array, *_), geometry_of = _read_whole(path)
     if array.ndim != 4:
         return [Volume(array, geometry_of(array.shape))]
     return [Volume(array[..., index], geometry_of(array.shape[:3])) for index in range(array.shape[3])]
 
 
-def _read_whole(path: Path) -> tuple[NDArray[Any], Callable[[tuple[int, ...]], Geometry]]:
-    """The checked array, and what gives its (first) axes their place."""
+class _Voxels(NamedTuple):
+    array: NDArray[Any]
+    slope: float
+    intercept: float
+
+
+def _read_whole(path: Path, *, scaled: bool = True) -> tuple[_Voxels, Callable[[tuple[int, ...]], Geometry]]:
+    """The checked array, scaled by the header or as stored, and what gives its (first) axes their place."""
     imageglobals.logger.setLevel(logging.CRITICAL)  # it prints header values of what it refuses
     try:
         if path.name.lower().endswith(".gz"):
-            image, array = _unpack(path)
+            image, array = _unpack(path, scaled)
         else:
             image = nib.load(path)
-            array = np.asanyarray(image.dataobj)
+            array = _voxels(image, scaled)
         header, affine = image.header, image.affine
     except (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error):
         raise UnreadableError(
@@ -88,16 +130,22 @@ def _read_whole(path: Path) -> tuple[NDArray[Any], Callable[[tuple[int, ...]], G
         raise GeometryError("the header names units that NIfTI does not know; write the header anew") from None
     if unit not in ("mm", "unknown"):
         raise GeometryError(f"the header gives lengths in {unit}, not mm; write the header anew")
-    return array, lambda shape: Geometry(shape, affine)
+    voxels = _Voxels(array, float(image.dataobj.slope), float(image.dataobj.inter))
+    return voxels, lambda shape: Geometry(shape, affine)
 
 
-def _unpack(path: Path) -> tuple[Any, NDArray[Any]]:
+def _voxels(image: Any, scaled: bool) -> NDArray[Any]:
+    array: NDArray[Any] = np.asanyarray(image.dataobj if scaled else image.dataobj.get_unscaled())
+    return array
+
+
+def _unpack(path: Path, scaled: bool) -> tuple[Any, NDArray[Any]]:
     """Image and voxels of a packed file, read to its end: its checksum and length stand behind the last voxel."""
     with gzip.open(path) as stream:
         size = stream.peek(4)[:4]  # of the header: 348 bytes in NIfTI-1, 540 in NIfTI-2
         second = 540 in (int.from_bytes(size, "little"), int.from_bytes(size, "big"))
         image = (nib.nifti2.Nifti2Image if second else nib.nifti1.Nifti1Image).from_stream(stream)
-        array = np.asanyarray(image.dataobj)
+        array = _voxels(image, scaled)
         while stream.read(_CHUNK_BYTES):
             pass
     return image, array
@@ -140,12 +188,32 @@ def write_nifti(path: Path, array: NDArray[Any], geometry: Geometry, description
         array = array.astype(np.uint8)
     elif array.dtype == np.int64:
         array = array.astype(np.int32)
-    image = nib.nifti1.Nifti1Image(np.ascontiguousarray(array), geometry.affine)
+    write_stored(path, Stored(array, 1.0, 0.0, geometry), description)
+
+
+def write_stored(path: Path, stored: Stored, description: str = "") -> None:
+    """Write what `read_stored` read: each stored value the same bits, in the same type, whatever it is.
+
+    Slope, intercept and affine are rounded to the float32 that NIfTI-1 holds: they come back as they were from
+    a NIfTI-1 file that has an sform. Without scaling the header's slope is left open (NaN), which says so.
+
+    Raises:
+        GeometryError: the array's shape is not the geometry's.
+    """
+    array, slope, intercept, geometry = stored
+    if tuple(array.shape) != geometry.shape:
+        raise GeometryError(f"an array of shape {tuple(array.shape)} does not fit the geometry's {geometry.shape}")
+    image = nib.nifti1.Nifti1Image(np.ascontiguousarray(array), geometry.affine, dtype=array.dtype)
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = description.encode("ascii")[:79]
     image.set_sform(geometry.affine, code=1)
     image.set_qform(geometry.affine, code=1, strip_shears=True)
     raw = image.to_bytes()
+    if (slope, intercept) != (1.0, 0.0):
+        size = nib.nifti1.Nifti1Header.sizeof_hdr
+        header = nib.nifti1.Nifti1Header(raw[:size])
+        header["scl_slope"], header["scl_inter"] = slope, intercept  # nibabel's own setter would scale the voxels
+        raw = header.binaryblock + raw[size:]
     if path.name.endswith(".gz"):
         buffer = io.BytesIO()
         with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=6, mtime=0, filename="") as packed:
