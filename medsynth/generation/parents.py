@@ -16,6 +16,7 @@ from medsynth.models.layout import Layout, Told
 from medsynth.records import (
     CASES_FILE,
     SAMPLES_FILE,
+    Attribute,
     CaseRecord,
     Record,
     SampleRecord,
@@ -127,6 +128,11 @@ class Parents:
         x = item["x"][len(item["x"]) // 2]
         made = self.plan.made
         return Prepared(x[:made], Told(x[made:], item["present"]), item["range"], item["affine"])
+
+    def attributes(self, name: str) -> Mapping[str, Attribute]:
+        """What is known of a case, or what a sample was asked to be."""
+        record = self.record(name)
+        return record.attributes if isinstance(record, CaseRecord) else record.condition
 
     def origins(self, names: Iterable[str]) -> Origins:
         """What a sample made from these takes over.

@@ -1,45 +1,39 @@
 """Generate: a plan of samples -> NIfTI volumes and samples.jsonl, resumable."""
 
+import itertools
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from rich.progress import Progress, TaskID
 
-from medsynth.data.contact_sheet import contact_sheet
-from medsynth.data.nifti import read_nifti, write_nifti
 from medsynth.data.preparation import Preparation
 from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
-from medsynth.files import inside, sha256_file, write_json
-from medsynth.geometry import Geometry
+from medsynth.generation.making import Maker
+from medsynth.generation.parents import Origins, Parents
+from medsynth.generation.plan import SOURCE, EditPlan, Row, planned_rows, table_rows
+from medsynth.generation.writing import (
+    PARTS,
+    SHEET_FILE,
+    Made,
+    finished,
+    label_of,
+    sheet,
+    write_part,
+    write_volumes,
+)
 from medsynth.models.conditioner import Asked
-from medsynth.models.drawing import denoiser_of, sample_latents
-from medsynth.models.layout import Decoded
-from medsynth.models.model import DiffusionModel
+from medsynth.models.drawing import denoiser_of
 from medsynth.models.run import Run, load_run
 from medsynth.models.sampling import SamplingPlan
-from medsynth.records import (
-    SAMPLES_FILE,
-    Attribute,
-    Channel,
-    SampleRecord,
-    least_cleared,
-    read_records,
-    write_records,
-)
+from medsynth.records import SAMPLES_FILE, Attribute, SampleRecord, least_cleared, write_records
 
-SYNTHETIC = "synthetic, medsynth: no patient's scan"
-"""Stands in the header of every volume."""
-
-_PARTS = ".parts"
-SHEET_FILE = "contact_sheet.png"
+DEFAULT_COUNT = 16
 
 
 @dataclass(frozen=True)
@@ -61,9 +55,12 @@ def generate(
     run: Path,
     out: Path,
     *,
-    count: int,
+    count: int | None = None,
     seed: int = 0,
     sampler: SamplingPlan | None = None,
+    plan: EditPlan | None = None,
+    parents: Path | None = None,
+    table: Path | None = None,
     guide: Path | None = None,
     condition: Mapping[str, Attribute] | None = None,
     weights: str = "best",
@@ -74,17 +71,20 @@ def generate(
 ) -> GenerateReport:
     """Make `count` samples, or the rest of them where an earlier call stopped.
 
-    A model with classes makes them in turn, sample i the i-th class, unless `condition`
-    names one.
+    A model with classes makes them in turn, sample i the i-th class, unless `condition` or a row
+    of the table names one.
 
     Args:
         run: RUN.
         out: SAMPLES.
-        count: how many.
+        count: how many; with a table its rows, and None then.
         seed: with a sample's index it fixes the sample's noise.
         sampler: how noise becomes a sample.
+        plan: what samples are made from; None is noise alone.
+        parents: CASES or SAMPLES that they are made from.
+        table: a CSV with one row a sample, see `table_rows`.
         guide: a worse run of the same samples, earlier or smaller: autoguidance by sampler.guidance.
-        condition: attributes for all samples.
+        condition: attributes for all samples, and a text.
         weights: "best", "last" or "untrained" (a control).
         ema: with "last": relative width of the average of the weights; None is the trained one.
         batch_size: how many at a time; does not change the samples.
@@ -92,51 +92,78 @@ def generate(
         progress: whether to show a bar.
 
     Raises:
-        MedsynthError: a damaged run, a condition the model does not know, a full disk.
+        MedsynthError: a damaged run, a condition or a plan that the model has no use for, a full disk.
     """
     started = time.monotonic()
-    if count < 1 or batch_size < 1:
+    if batch_size < 1 or (count is not None and count < 1):
         raise MedsynthError("count and batch_size are at least 1")
     place = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device
     loaded = load_run(run, weights=weights, ema=ema, device=place)
     worse = None if guide is None else load_run(guide, weights=weights, device=place)
-    conditioner, given = loaded.model.conditioner, dict(condition or {})
-    conditioner.check(given)
-    wanted = [conditioner.in_turn(index, given) for index in range(count)]
-    preparation = Preparation.read(run)
-    job = _Job(out, loaded, worse, preparation, sampler or SamplingPlan(), seed, weights, ema)
-    job.check([Asked(each) for each in wanted[:1]])
+    preparation, model = Preparation.read(run), loaded.model
+    found = None if parents is None else Parents(parents, preparation, model.layout)
+    maker = Maker(
+        model, None if worse is None else worse.model, preparation, sampler or SamplingPlan(), plan or EditPlan(), found
+    )
+    maker.check()
+    rows = _rows(maker, table, count, seed, dict(condition or {}))
+    job = _Job(out, loaded, worse, maker, weights, ema)
+    job.check(rows)
     out.mkdir(parents=True, exist_ok=True)
-    finished = _finished(out, count)
-    asked = {index: (seed, job.sampler, wanted[index], loaded.checkpoint) for index in finished}
-    if any((r.seed, r.sampler, r.condition, r.checkpoint) != asked[index] for index, r in finished.items()):
+    done = finished(out, len(rows))
+    if any(not job.made(done[index], rows[index]) for index in done):
         raise MedsynthError(f"{out} holds samples of another run or plan; choose another out")
     preparation.write(out)
-    todo = [index for index in range(count) if index not in finished]
+    todo = [row for row in rows if row.index not in done]
     with progress_bar(progress) as bar:
-        steps = job.plan.steps
-        task = bar.add_task("generating", total=count * steps, completed=(count - len(todo)) * steps, note="")
-        for start in range(0, len(todo), batch_size):
-            indices = todo[start : start + batch_size]
-            made = job.make(indices, [Asked(wanted[index]) for index in indices], _advance(bar, task, len(indices)))
-            finished.update(zip(indices, made, strict=True))
-    records = [finished[index] for index in range(count)]
+        steps = maker.sampling.steps
+        task = bar.add_task("generating", total=len(rows) * steps, completed=(len(rows) - len(todo)) * steps, note="")
+        for batch in _batches(todo, batch_size):
+            done.update(job.make(batch, _advance(bar, task, len(batch))))
+            bar.update(task, completed=len(done) * steps)
+    records = [done[row.index] for row in rows]
     write_records(out / SAMPLES_FILE, records)
-    _sheet(out, records, loaded)
-    shutil.rmtree(out / _PARTS, ignore_errors=True)
-    return GenerateReport(count, len(todo), time.monotonic() - started, out / SHEET_FILE)
+    sheet(out, records, model.layout)
+    shutil.rmtree(out / PARTS, ignore_errors=True)
+    return GenerateReport(len(rows), len(todo), time.monotonic() - started, out / SHEET_FILE)
+
+
+def _rows(maker: Maker, table: Path | None, count: int | None, seed: int, given: dict[str, Attribute]) -> list[Row]:
+    """The rows of the plan, their parents known to be there."""
+    model, plan, parents = maker.model, maker.plan, maker.parents
+    model.conditioner.check(given)
+    if table is not None:
+        if count is not None:
+            raise MedsynthError("the table has one row a sample: leave count out, or set count=null")
+        rows = table_rows(model, plan, table, seed=seed, given=given)
+    else:
+        ids = [] if parents is None else parents.ids(plan.split)
+        rows = planned_rows(model, plan, ids, count=count or DEFAULT_COUNT, seed=seed, given=given)
+    if parents is None and any(row.parents for row in rows):
+        raise MedsynthError("the table names scans: set parents to the folder of cases or samples that has them")
+    if parents is not None:
+        for name in {name for row in rows for name in row.parents.values()}:
+            parents.record(name)
+        for row in rows:
+            parents.origins(row.parents.values())
+    return rows
+
+
+def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
+    """Rows that go together: those of one strength, which walk one grid."""
+    for _, alike in itertools.groupby(sorted(rows, key=lambda row: row.strength), key=lambda row: row.strength):
+        together = list(alike)
+        yield from (together[start : start + size] for start in range(0, len(together), size))
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What all samples of a folder have in common."""
+    """What all samples of a folder have in common, and what their records say of it."""
 
     out: Path
     run: Run
     guide: Run | None
-    preparation: Preparation
-    plan: SamplingPlan
-    seed: int
+    maker: Maker
     weights: str
     ema: float | None
 
@@ -144,119 +171,80 @@ class _Job:
     def sampler(self) -> dict[str, Attribute]:
         """Of the samples' records."""
         guide = {} if self.guide is None else {"guide": self.guide.checkpoint}
-        return {**self.plan.to_record(), "weights": self.weights, "ema": self.ema, **guide}
+        return {**self.maker.sampling.to_record(), "weights": self.weights, "ema": self.ema, **guide}
 
-    @property
-    def worse(self) -> DiffusionModel | None:
-        """The guide's model."""
-        return None if self.guide is None else self.guide.model
+    def edit(self, row: Row) -> dict[str, Attribute]:
+        """What the record says of an edit, beside the sampler."""
+        plan, own = self.maker.plan, {"noise": row.noise} if row.noise != row.index else {}
+        if plan.edit == "none":
+            return own
+        names = {
+            "inpaint": ("returns", "label"),
+            "thin_slices": ("returns", "axis", "factor"),
+            "image_to_image": (),
+            "variations": (),
+            "interpolate": (),
+        }[plan.edit]
+        said = {f"edit.{name}": getattr(plan, name) for name in names}
+        if plan.edit == "inpaint":
+            said["edit.mask"] = json.dumps(asdict(plan.mask), sort_keys=True)
+        level = {"image_to_image": "strength", "variations": "amount", "interpolate": "share"}.get(plan.edit)
+        if level is not None:
+            said[f"edit.{level}"] = getattr(row, level)
+        return {**own, "edit": plan.edit, **said}
 
-    @property
-    def grid(self) -> Geometry:
-        """Where the files lie: a slice of a volume somewhere in the patient, which a plane cannot say."""
-        grid = self.run.model.layout.grid
-        return grid if self.preparation.resampling.slices is None else grid.as_volume
-
-    def check(self, asked: Sequence[Asked]) -> None:
+    def check(self, rows: Sequence[Row]) -> None:
         """Refuse a plan or a guide that the model has no use for, before anything is written."""
-        model = self.run.model
-        denoiser_of(model, asked, self.plan, self.worse)
-        self.plan.levels(model.parametrisation.schedule)
+        maker = self.maker
+        denoiser_of(maker.model, [Asked()], maker.sampling, maker.worse)
+        maker.sampling.levels(maker.model.parametrisation.schedule)
+        maker.asked(rows[0])
 
-    def make(
-        self, indices: Sequence[int], asked: Sequence[Asked], on_step: Callable[[int], None]
-    ) -> list[SampleRecord]:
-        """Make and write a batch of samples."""
-        model = self.run.model
-        latents = sample_latents(
-            model,
-            indices,
-            asked,
-            seed=self.seed,
-            plan=self.plan,
-            worse=self.worse,
-            on_step=on_step,
+    def made(self, record: SampleRecord, row: Row) -> bool:
+        """Whether a record is of this row."""
+        return (
+            record.seed == row.seed
+            and record.checkpoint == self.run.checkpoint
+            and record.sampler == {**self.sampler, **self.edit(row)}
+            and record.condition == self._condition(row)
+            and record.parents == self._origins(row).parents
         )
-        decoded = [model.layout.decode(x) for x in model.decode(latents)]
-        return [
-            self._write(index, each.attributes, made) for index, each, made in zip(indices, asked, decoded, strict=True)
-        ]
 
-    def _write(self, index: int, condition: Mapping[str, Attribute], decoded: Decoded) -> SampleRecord:
-        """Write one sample's volumes, then the part that says they are whole."""
-        layout, out, grid = self.run.model.layout, self.out, self.grid
-        channels = {}
-        for image in layout.images:
-            path = f"volumes/{index:06d}_{image.name}.nii.gz"
-            write_nifti(out / path, decoded.images[image.name].reshape(grid.shape), grid, SYNTHETIC)
-            channels[image.name] = Channel(
-                path=path, kind="image", units=image.units, modality=image.modality, sha256=sha256_file(out / path)
-            )
-        if layout.label is not None and decoded.label is not None:
-            path = f"volumes/{index:06d}_{layout.label.name}.nii.gz"
-            write_nifti(out / path, decoded.label.reshape(grid.shape), grid, SYNTHETIC)
-            sha256 = sha256_file(out / path)
-            channels[layout.label.name] = Channel(path=path, kind="label", units="label", sha256=sha256)
+    def _condition(self, row: Row) -> Mapping[str, Attribute]:
+        return self.maker.asked(row, row.parents.get(SOURCE)).attributes
+
+    def _origins(self, row: Row) -> Origins:
+        return Origins() if self.maker.parents is None else self.maker.parents.origins(row.parents.values())
+
+    def make(self, rows: Sequence[Row], on_step: Callable[[int], None]) -> dict[int, SampleRecord]:
+        """Make and write a batch of samples: records by index."""
+        return {row.index: self._write(row, asked, made) for row, asked, made in self.maker.make(rows, on_step)}
+
+    def _write(self, row: Row, asked: Asked, made: Made) -> SampleRecord:
+        layout, origins = self.run.model.layout, self._origins(row)
+        channels = write_volumes(self.out, row.index, made, layout, derived=bool(origins.parents))
         # A guide has seen patients too.
-        origins = [run.info for run in (self.run, self.guide) if run is not None]
+        trained = [run.info for run in (self.run, self.guide) if run is not None]
+        label = label_of(layout)
         record = SampleRecord(
-            id=f"s{index:06d}",
-            index=index,
-            seed=self.seed,
-            condition=condition,
-            sampler=self.sampler,
+            id=f"s{row.index:06d}",
+            index=row.index,
+            seed=row.seed,
+            condition=asked.attributes,
+            sampler={**self.sampler, **self.edit(row)},
             channels=channels,
-            geometry=grid,
+            geometry=made.geometry,
             checkpoint=self.run.checkpoint,
-            identity=least_cleared(info.identity for info in origins),
-            labels=layout.label.values if layout.label else {},
-            overrides=tuple(sorted({name for info in origins for name in info.overrides})),
-            licences=tuple(sorted({name for info in origins for name in info.licences})),
+            identity=least_cleared([origins.identity, *(info.identity for info in trained)]),
+            labels=label.values if label and label.name in channels else {},
+            overrides=tuple(sorted({*origins.overrides, *(name for info in trained for name in info.overrides)})),
+            licences=tuple(sorted({*origins.licences, *(name for info in trained for name in info.licences)})),
+            parents=origins.parents,
+            patient=origins.patient,
+            split=origins.split,
         )
-        write_json(out / _PARTS / f"{index:06d}.json", record.to_json())
+        write_part(self.out, record)
         return record
-
-
-def _finished(out: Path, count: int) -> dict[int, SampleRecord]:
-    """Samples that an earlier call of the same plan wrote whole."""
-    found: dict[int, SampleRecord] = {}
-    candidates = []
-    if (out / SAMPLES_FILE).exists():
-        candidates = read_records(out / SAMPLES_FILE, SampleRecord)
-    for part in sorted((out / _PARTS).glob("*.json")):
-        try:
-            candidates.append(SampleRecord.from_json(json.loads(part.read_text())))
-        except (MedsynthError, ValueError, KeyError, TypeError, AttributeError):
-            continue
-    for record in candidates:
-        whole = all(
-            inside(out, channel.path).is_file() and sha256_file(inside(out, channel.path)) == channel.sha256
-            for channel in record.channels.values()
-        )
-        if whole and record.index < count:
-            found[record.index] = record
-    return found
-
-
-def _sheet(out: Path, records: list[SampleRecord], run: Run) -> None:
-    layout = run.model.layout
-    first = layout.images[0]
-    shown = records[:64]
-    label = layout.label.name if layout.label else None
-
-    def array(record: SampleRecord, name: str) -> NDArray[Any]:
-        return read_nifti(inside(out, record.channels[name].path)).array.reshape(layout.grid.shape)
-
-    contact_sheet(
-        out / SHEET_FILE,
-        [array(record, first.name) for record in shown],
-        geometries=[layout.grid] * len(shown),
-        window=(first.low, first.high),
-        labels=[array(record, label) for record in shown] if label else None,
-        label_names=layout.label.values if layout.label else None,
-        captions=[" ".join(str(value) for value in (record.id, *record.condition.values())) for record in shown],
-        title=f"synthetic, {len(records)} samples" + (f", the first {len(shown)}" if len(records) > len(shown) else ""),
-    )
 
 
 def _advance(bar: Progress, task: TaskID, samples: int) -> Callable[[int], None]:

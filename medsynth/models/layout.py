@@ -71,6 +71,12 @@ class LabelChannel:
         if not (np.isfinite(self.reach) and self.reach >= 0):
             raise MedsynthError("data.label_reach is a number of voxels, 0 or more")
 
+    def decode(self, x: Tensor) -> NDArray[Any]:
+        """Channels (len(values), *spatial) -> the label map."""
+        values = np.array(list(self.values), dtype=np.int64)
+        label: NDArray[Any] = values[x.argmax(0).cpu().numpy()]
+        return label.astype(np.uint8 if values.max() < 256 else np.int32)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
@@ -179,18 +185,23 @@ class Layout:
             parts.extend(label_channels(label, self.label.values, self.label.reach))
         return torch.stack(parts)
 
-    def decode(self, x: Tensor) -> "Decoded":
-        """One sample (C, *spatial) in model units -> arrays in units, clipped to the recorded ranges."""
+    def decode(self, x: Tensor, ranges: Sequence[Sequence[float]] | None = None) -> "Decoded":
+        """One sample (C, *spatial) in model units -> arrays in units, clipped to the ranges.
+
+        Args:
+            x: the sample.
+            ranges: (low, high) of each image, the values of one scan that are -1 and +1; None takes the
+                recorded ones, of all.
+        """
         images = {}
-        for channel, part in zip(self.images, x, strict=False):
-            values = (part.float().clamp(-1, 1) + 1) / 2 * (channel.high - channel.low) + channel.low
+        own = ranges if ranges is not None else [(channel.low, channel.high) for channel in self.images]
+        for channel, part, (low, high) in zip(self.images, x, own, strict=False):
+            values = (part.float().clamp(-1, 1) + 1) / 2 * (high - low) + low
             array = values.cpu().numpy()
             images[channel.name] = np.round(array).astype(_integer_type(channel)) if channel.integer else array
         if not self.label:
             return Decoded(images, None)
-        values_of = np.array(list(self.label.values), dtype=np.int64)
-        label = values_of[x[len(self.images) :].argmax(0).cpu().numpy()]
-        return Decoded(images, label.astype(np.uint8 if values_of.max() < 256 else np.int32))
+        return Decoded(images, self.label.decode(x[len(self.images) :]))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -1,0 +1,151 @@
+"""A batch of rows becomes samples: what they are asked, how they are edited, and the way back to their own grid."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from medsynth.data.preparation import Preparation
+from medsynth.errors import MedsynthError
+from medsynth.generation.edits import Between, FromImage, Varied
+from medsynth.generation.inpainting import Inpainting
+from medsynth.generation.parents import Parents
+from medsynth.generation.plan import SECOND, SOURCE, EditPlan, Row
+from medsynth.generation.thin_slices import ThinSlices
+from medsynth.generation.writing import Made
+from medsynth.geometry import Geometry
+from medsynth.models.conditioner import STYLE, Asked
+from medsynth.models.drawing import Edit, sample_latents
+from medsynth.models.model import DiffusionModel
+from medsynth.models.sampling import SamplingPlan
+from medsynth.models.style import style_of
+
+
+@dataclass(frozen=True)
+class Maker:
+    """What all samples of a folder have in common.
+
+    Args:
+        model: whose samples.
+        worse: of autoguidance, or None.
+        preparation: of the run.
+        sampling: sampler and settings.
+        plan: what the samples are made from.
+        parents: the scans that they are made from, or None.
+    """
+
+    model: DiffusionModel
+    worse: DiffusionModel | None
+    preparation: Preparation
+    sampling: SamplingPlan
+    plan: EditPlan
+    parents: Parents | None
+
+    def check(self) -> None:
+        """Refuse what the model has no use for, before anything is written.
+
+        Raises:
+            MedsynthError: parts that it is not given, a style it does not know, edits of slices.
+        """
+        known = [*self.model.layout.given.parts, *([STYLE] if self.model.conditioner.style else [])]
+        for name in self.plan.take:
+            if name not in known:
+                can = ", ".join(known) or "nothing: it was trained without data.given and data.style"
+                raise MedsynthError(f"plan.take: the run is not told {name} of a scan; it can be told {can}")
+        if self.plan.edit != "none" and self.preparation.resampling.slices is not None:
+            raise MedsynthError(
+                "plan.edit: the run makes slices of volumes; edits need one of whole volumes or pictures"
+            )
+        if self.plan.edit == "thin_slices" and self.model.layout.rank == 2:
+            raise MedsynthError("plan.edit=thin_slices is for volumes; the run makes pictures")
+
+    def asked(self, row: Row, source: str | None = None) -> Asked:
+        """What a row is asked to be: an edited scan also all that is known of it.
+
+        Args:
+            row: of the plan.
+            source: id of the scan that is edited, whose attributes and given parts hold where the row says nothing.
+        """
+        attributes = dict(row.condition)
+        given: dict[str, Tensor] = {}
+        style = None
+        if self.parents is not None:
+            if source is not None:
+                attributes = {**self.model.conditioner.known(self.parents.attributes(source)), **attributes}
+            for place, (name, part) in enumerate(self.model.layout.given.parts.items()):
+                origin = row.parents.get(name)
+                if origin is not None and (told := self.parents.prepared(origin).told).present[place]:
+                    given[name] = told.channels[part]
+            if STYLE in row.parents:
+                shown = self.parents.prepared(row.parents[STYLE]).x
+                style = style_of(shown[: len(self.model.layout.images)])
+        return Asked(attributes, style, self.model.layout.given.tell(self.model.layout.grid.shape, given))
+
+    def make(self, rows: Sequence[Row], on_step: Callable[[int], None]) -> list[tuple[Row, Asked, Made]]:
+        """Make the samples of some rows, which share the strength of an edit."""
+        asked = [self.asked(row, row.parents.get(SOURCE)) for row in rows]
+        regions: Inpainting | ThinSlices | None = None
+        if self.plan.edit in ("inpaint", "thin_slices"):
+            assert self.parents is not None
+            kind = Inpainting if self.plan.edit == "inpaint" else ThinSlices
+            regions = kind(self.model, self.parents, self.plan, [row.parents[SOURCE] for row in rows])
+            asked = regions.asked(asked)
+        latents = sample_latents(
+            self.model,
+            [row.noise for row in rows],
+            asked,
+            seed=[row.seed for row in rows],
+            plan=self.sampling,
+            worse=self.worse,
+            edit=regions.edit() if regions is not None else self._edit(rows, asked),
+            on_step=on_step,
+        )
+        decoded = self.model.decode(latents)
+        if regions is not None:
+            made = [regions.finished(number, x) for number, x in enumerate(decoded)]
+        else:
+            made = [self._plain(row, each, x) for row, each, x in zip(rows, asked, decoded, strict=True)]
+        return list(zip(rows, asked, made, strict=True))
+
+    def _edit(self, rows: Sequence[Row], asked: Sequence[Asked]) -> Edit | None:
+        if self.plan.edit == "none":
+            return None
+        sources = [row.parents[SOURCE] for row in rows]
+        latents = self._latents(sources)
+        if self.plan.edit == "image_to_image":
+            return FromImage(latents, rows[0].strength)
+        own = [self.asked(row, source) for row, source in zip(rows, sources, strict=True)]
+        if self.plan.edit == "variations":
+            return Varied(self.model, latents, own, [row.amount for row in rows])
+        others = [row.parents[SECOND] for row in rows]
+        theirs = [self.asked(row, other) for row, other in zip(rows, others, strict=True)]
+        shares = [row.share for row in rows]
+        return Between(self.model, latents, own, self._latents(others), theirs, shares)
+
+    def _latents(self, names: Sequence[str]) -> Tensor:
+        assert self.parents is not None
+        x = torch.stack([self.parents.prepared(name).x for name in names])
+        return self.model.encode(x.to(self.model.sigma_data.device))
+
+    def _plain(self, row: Row, asked: Asked, x: Tensor) -> Made:
+        """On the model's grid, where the scan lies that it was made from, in that scan's own range of values."""
+        layout = self.model.layout
+        grid, ranges = layout.grid, None
+        place = row.parents.get(SOURCE) or next((row.parents[n] for n in layout.given.parts if n in row.parents), None)
+        if place is not None and self.parents is not None:
+            found = self.parents.prepared(place)
+            grid = Geometry(grid.shape, found.affine.numpy())
+            if SOURCE in row.parents:
+                own = found.ranges
+                if SECOND in row.parents:
+                    own = torch.lerp(own, self.parents.prepared(row.parents[SECOND]).ranges, row.share)
+                ranges = own.tolist()
+        decoded = layout.decode(x, ranges)
+        label = decoded.label
+        given = layout.given.label
+        if given is not None and given.name in row.parents and asked.given is not None:
+            label = given.decode(asked.given.channels[layout.given.parts[given.name]])
+        # A slice of a volume lies somewhere in the patient, which a plane cannot say.
+        place3 = grid if self.preparation.resampling.slices is None else grid.as_volume
+        return Made(decoded.images, label, place3)
