@@ -16,6 +16,18 @@ def samples_content(key: str, folder: Path) -> str:
     return _index(key, folder, "samples.jsonl", "generate")
 
 
+def parents_content(key: str, folder: Path) -> str:
+    """Hash of a folder of cases or of samples."""
+    return samples_content(key, folder) if (folder / "samples.jsonl").is_file() else cases_content(key, folder)
+
+
+def table_content(key: str, path: Path) -> str:
+    """Hash of a table."""
+    if not path.is_file():
+        raise MedsynthError(f"{key} names no file: {path}")
+    return sha256_file(path)
+
+
 def run_content(key: str, folder: Path) -> str:
     """Hash of a trained run: its description and its weights."""
     description = _index(key, folder, "run.json", "train")

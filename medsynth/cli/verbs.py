@@ -75,7 +75,12 @@ VERBS: Mapping[str, Verb] = {
             name="generate",
             summary="make synthetic scans with a trained run",
             function="medsynth.generation.run:generate",
-            inputs={"run": inputs.run_content, "guide": inputs.run_content},
+            inputs={
+                "run": inputs.run_content,
+                "guide": inputs.run_content,
+                "parents": inputs.parents_content,
+                "table": inputs.table_content,
+            },
             runtime=frozenset({"batch_size", "device", "progress"}),
         ),
         Verb(

@@ -24,8 +24,8 @@ from medsynth.models.conditioner import Asked
 from medsynth.models.model import DiffusionModel
 
 _FAR = 1e6
-_RETURNS_BETWEEN = (0.05, 5.0)
-"""Levels at which time travel mends the seam, for data of standard deviation 0.5."""
+_RETURN_ABOVE = 0.1
+"""Lowest level from which time travel goes back, in standard deviations of the data: below it is no structure."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,8 @@ class KeepOutside:
 
     def sampler(self, sampler: Sampler) -> Sampler:
         """See Edit."""
-        scale = 2 * float(self.model.sigma_data.square().mean().sqrt())
-        low, high = (level * scale for level in _RETURNS_BETWEEN)
-        return travelled(sampler, self.returns, low=low, high=high)
+        spread = float(self.model.sigma_data.square().mean().sqrt())
+        return travelled(sampler, self.returns, low=_RETURN_ABOVE * spread)
 
 
 @dataclass(frozen=True)

@@ -161,9 +161,8 @@ def label_values(record: Record, names: Sequence[str]) -> list[int]:
     by_name = {name: value for value, name in record.labels.items()}
     unknown = [name for name in names if name not in by_name]
     if unknown:
-        raise MedsynthError(
-            f"plan.mask.labels: there is no label {unknown[0]}; there are {', '.join(by_name) or 'none'}"
-        )
+        there = ", ".join(by_name) or "none"
+        raise MedsynthError(f"plan.mask.labels: there is no label {unknown[0]}; there are {there}")
     return [by_name[name] for name in names]
 
 

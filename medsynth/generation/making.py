@@ -20,6 +20,7 @@ from medsynth.models.drawing import Edit, sample_latents
 from medsynth.models.model import DiffusionModel
 from medsynth.models.sampling import SamplingPlan
 from medsynth.models.style import style_of
+from medsynth.records import Attribute
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,7 @@ class Maker:
                 can = ", ".join(known) or "nothing: it was trained without data.given and data.style"
                 raise MedsynthError(f"plan.take: the run is not told {name} of a scan; it can be told {can}")
         if self.plan.edit != "none" and self.preparation.resampling.slices is not None:
-            raise MedsynthError(
-                "plan.edit: the run makes slices of volumes; edits need one of whole volumes or pictures"
-            )
+            raise MedsynthError("plan.edit: the run makes slices; edits need one of whole volumes or pictures")
         if self.plan.edit == "thin_slices" and self.model.layout.rank == 2:
             raise MedsynthError("plan.edit=thin_slices is for volumes; the run makes pictures")
 
@@ -67,12 +66,9 @@ class Maker:
             row: of the plan.
             source: id of the scan that is edited, whose attributes and given parts hold where the row says nothing.
         """
-        attributes = dict(row.condition)
         given: dict[str, Tensor] = {}
         style = None
         if self.parents is not None:
-            if source is not None:
-                attributes = {**self.model.conditioner.known(self.parents.attributes(source)), **attributes}
             for place, (name, part) in enumerate(self.model.layout.given.parts.items()):
                 origin = row.parents.get(name)
                 if origin is not None and (told := self.parents.prepared(origin).told).present[place]:
@@ -80,7 +76,15 @@ class Maker:
             if STYLE in row.parents:
                 shown = self.parents.prepared(row.parents[STYLE]).x
                 style = style_of(shown[: len(self.model.layout.images)])
-        return Asked(attributes, style, self.model.layout.given.tell(self.model.layout.grid.shape, given))
+        return Asked(
+            self.attributes(row, source), style, self.model.layout.given.tell(self.model.layout.grid.shape, given)
+        )
+
+    def attributes(self, row: Row, source: str | None = None) -> dict[str, Attribute]:
+        """Classes, numbers and text of a row; of an edited scan also what is known of it."""
+        if source is None or self.parents is None:
+            return dict(row.condition)
+        return {**self.model.conditioner.known(self.parents.attributes(source)), **row.condition}
 
     def make(self, rows: Sequence[Row], on_step: Callable[[int], None]) -> list[tuple[Row, Asked, Made]]:
         """Make the samples of some rows, which share the strength of an edit."""
@@ -98,7 +102,7 @@ class Maker:
             seed=[row.seed for row in rows],
             plan=self.sampling,
             worse=self.worse,
-            edit=regions.edit() if regions is not None else self._edit(rows, asked),
+            edit=regions.edit() if regions is not None else self._edit(rows),
             on_step=on_step,
         )
         decoded = self.model.decode(latents)
@@ -108,7 +112,7 @@ class Maker:
             made = [self._plain(row, each, x) for row, each, x in zip(rows, asked, decoded, strict=True)]
         return list(zip(rows, asked, made, strict=True))
 
-    def _edit(self, rows: Sequence[Row], asked: Sequence[Asked]) -> Edit | None:
+    def _edit(self, rows: Sequence[Row]) -> Edit | None:
         if self.plan.edit == "none":
             return None
         sources = [row.parents[SOURCE] for row in rows]

@@ -66,7 +66,7 @@ class EditPlan:
     split: Literal["train", "validation", "test"] | None = None
     mask: MaskPlan = field(default_factory=MaskPlan)
     label: str = "new"
-    returns: int = 4
+    returns: int = 9
     strength: float = 0.5
     amount: float = 0.5
     share: float = 0.5

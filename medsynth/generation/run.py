@@ -175,7 +175,8 @@ class _Job:
 
     def edit(self, row: Row) -> dict[str, Attribute]:
         """What the record says of an edit, beside the sampler."""
-        plan, own = self.maker.plan, {"noise": row.noise} if row.noise != row.index else {}
+        plan = self.maker.plan
+        own: dict[str, Attribute] = {"noise": row.noise} if row.noise != row.index else {}
         if plan.edit == "none":
             return own
         names = {
@@ -185,7 +186,7 @@ class _Job:
             "variations": (),
             "interpolate": (),
         }[plan.edit]
-        said = {f"edit.{name}": getattr(plan, name) for name in names}
+        said: dict[str, Attribute] = {f"edit.{name}": getattr(plan, name) for name in names}
         if plan.edit == "inpaint":
             said["edit.mask"] = json.dumps(asdict(plan.mask), sort_keys=True)
         level = {"image_to_image": "strength", "variations": "amount", "interpolate": "share"}.get(plan.edit)
@@ -206,12 +207,9 @@ class _Job:
             record.seed == row.seed
             and record.checkpoint == self.run.checkpoint
             and record.sampler == {**self.sampler, **self.edit(row)}
-            and record.condition == self._condition(row)
+            and record.condition == self.maker.attributes(row, row.parents.get(SOURCE))
             and record.parents == self._origins(row).parents
         )
-
-    def _condition(self, row: Row) -> Mapping[str, Attribute]:
-        return self.maker.asked(row, row.parents.get(SOURCE)).attributes
 
     def _origins(self, row: Row) -> Origins:
         return Origins() if self.maker.parents is None else self.maker.parents.origins(row.parents.values())
