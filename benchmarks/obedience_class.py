@@ -166,7 +166,9 @@ def measure(chosen: argparse.Namespace) -> Found:
         wanted, owners = asked_for(samples.records, classes, chosen), [record.id for record in samples.records]
         sets[folder.name] = looked_at(networks, x, wanted, owners)
     alone = [bar.rows(f.name, sets[f.name][k], real[k]) for f in chosen.samples for k in range(1, chosen.judges + 1)]
-    met = Counter(f"{row.set}, {row.name}" for rows in alone for row in rows if row.met)
+    met: Counter[str] = Counter()
+    for row in (row for rows in alone for row in rows):
+        met[f"{row.set}, {row.name}"] += row.met
     facts = {
         "training images": len(train),
         "presumed patient keys, share of held-out images": share_presumed(held_out),
