@@ -184,18 +184,18 @@ def test_stopped_and_called_again_repeats_nothing(run, samples, tmp_path, monkey
     original = generation._Job._write
     calls = []
 
-    def dying(job, index, *rest):
+    def dying(job, row, *rest):
         if len(calls) == 3:
             raise KeyboardInterrupt
         calls.append(index)
-        return original(job, index, *rest)
+        return original(job, row, *rest)
 
     monkeypatch.setattr(generation._Job, "_write", dying)
     with pytest.raises(KeyboardInterrupt):
         generate(run, out, count=5, seed=3, sampler=PLAN, batch_size=2, progress=False)
     assert not (out / "samples.jsonl").exists()
     monkeypatch.setattr(
-        generation._Job, "_write", lambda job, index, *rest: (calls.append(index), original(job, index, *rest))[1]
+        generation._Job, "_write", lambda job, row, *rest: (calls.append(row.index), original(job, row, *rest))[1]
     )
     report = generate(run, out, count=5, seed=3, sampler=PLAN, batch_size=2, progress=False)
     assert (report.samples, report.made) == (5, 2)
