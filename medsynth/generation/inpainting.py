@@ -118,8 +118,9 @@ class Inpainting:
     def _region(self, name: str) -> NDArray[np.bool_]:
         record, prepared = self.parents.record(name), self._prepared(name)
         grid = Geometry(self.model.layout.grid.shape, prepared.affine.numpy())
+        mask = self._native_mask(record)
         try:
-            return to_model_mask(self._native_mask(record), record.geometry, grid)
+            return to_model_mask(mask, record.geometry, grid)
         except MedsynthError as error:
             raise MedsynthError(f"case {record.id}: {error}") from None
 

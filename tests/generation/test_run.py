@@ -187,7 +187,7 @@ def test_stopped_and_called_again_repeats_nothing(run, samples, tmp_path, monkey
     def dying(job, row, *rest):
         if len(calls) == 3:
             raise KeyboardInterrupt
-        calls.append(index)
+        calls.append(row.index)
         return original(job, row, *rest)
 
     monkeypatch.setattr(generation._Job, "_write", dying)
