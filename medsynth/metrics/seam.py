@@ -38,7 +38,8 @@ def seam(image: NDArray[np.floating], mask: NDArray[np.bool_]) -> Seam:
         raise MedsynthError("a seam is measured where image and mask have one shape")
     across, inner, outer = [], [], []
     for axis in range(image.ndim):
-        values, inside = (np.moveaxis(part, axis, 0) for part in (image.astype(np.float64), mask))
+        values = np.moveaxis(image.astype(np.float64), axis, 0)
+        inside: NDArray[np.bool_] = np.moveaxis(mask, axis, 0)
         steps = np.abs(np.diff(values, axis=0))
         a, b, c, d = (inside[place : len(inside) - 3 + place] for place in range(4))
         for into in (a & b & ~c & ~d, ~a & ~b & c & d):
