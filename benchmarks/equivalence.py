@@ -47,7 +47,6 @@ TRIED: dict[str, SamplingPlan] = {
     "unipc, 20": SamplingPlan(name="unipc", steps=20),
     "dpmpp_2m_sde, 40": SamplingPlan.usual("dpmpp_2m_sde"),
     "ancestral, 50": SamplingPlan.usual("ancestral", steps=50),
-    "ancestral, 250": SamplingPlan.usual("ancestral", steps=250),
     "control: euler, 5": SamplingPlan(name="euler", steps=5),
 }
 Images = NDArray[np.float32]
