@@ -290,7 +290,10 @@ WRITTEN = GIVEN.to_json()
     "given",
     [
         *(None, 3, "x", [], {}, {**WRITTEN, "more": 1}),
-        *({**WRITTEN, "images": images} for images in (None, "pet", 3, {}, [], ["pet", "mr"], ["pet", "pet"], ["ct"])),
+        *(
+            {**WRITTEN, "images": images}
+            for images in (None, "pet", 3, {}, {"pet": 1}, [], ["pet", "mr"], ["pet", "pet"], ["ct"])
+        ),
         *({**WRITTEN, "images": images} for images in ([None], [3], ["../pet"], ["age"], ["text"], ["organs"])),
         *({**WRITTEN, "label": label} for label in (None, 3, "x", [1], {"name": "organs"})),
         {**WRITTEN, "label": {**WRITTEN["label"], "values": {"0": "background", "1": "ball"}}},
@@ -302,6 +305,14 @@ WRITTEN = GIVEN.to_json()
 def test_altered_given_parts_are_refused(run, given):
     altered(run, "layout", given=given)
     with pytest.raises(RunError):
+        load_run(run)
+
+
+def test_a_style_of_other_images_is_refused_though_the_network_takes_it(run):
+    content = json.loads((run / "run.json").read_text())
+    altered(run, "conditioner", style=22)
+    altered(run, "network", vector=content["network"]["vector"] + 11)
+    with pytest.raises(RunError, match="do not fit each other"):
         load_run(run)
 
 

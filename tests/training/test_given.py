@@ -131,6 +131,20 @@ def test_all_at_once_is_the_null_of_guidance(cases):
         assert not one.any()
 
 
+def test_which_sentence_is_said_is_a_function_of_the_samples_number(cases):
+    said = {"a": ["a", "b", "c", "d"], "b": ["a cab", "bad", "dad"]}
+    data = mixed_data(text=TextPlan(of="class", sentences=said))
+    first, again = (samples_of(cases, data)[0] for _ in range(2))
+    heard = []
+    for number in range(60):
+        tokens = first[number].tokens
+        assert torch.equal(again[number].tokens, tokens)
+        value = first.cases.records[first.place(number)[0]].attributes["class"]
+        heard += [(value, one) for one in said[value] if torch.equal(Letters()([one]).tokens[0], tokens)]
+    assert len(heard) == 60
+    assert set(heard) == {(value, one) for value, sentences in said.items() for one in sentences}
+
+
 def test_parts_that_training_drops_are_seen_by_name(cases):
     with pytest.raises(MedsynthError, match="it knows class, age, style, text, pet, label"):
         samples_of(cases, mixed_data(), Objective(drop_each={"mr": 0.1}))
