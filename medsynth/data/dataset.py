@@ -66,7 +66,7 @@ class _Samples(Dataset[Sample]):
         tokens, pooled = torch.zeros(self.conditioner.tokens), None
         sentences = self.sentences[case]
         if self.texts is not None and sentences:
-            tokens, pooled = self.texts.embedded[sentences[int(chance * len(sentences))]]
+            tokens, pooled = self.texts.embedded(sentences[int(chance * len(sentences))])
         vector = self.conditioner.vector(self.known[case][part], style, pooled)
         return Sample(
             x=x[: plan.made],

@@ -153,6 +153,10 @@ class PreparedCases:
         with disk_errors(cache / "x"):
             cache.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is held: a loading process would have to keep a file open for every tensor of it."""
+        return {**self.__dict__, "_held": {}, "_room": _HELD_BYTES}
+
     def __len__(self) -> int:
         return len(self.records)
 

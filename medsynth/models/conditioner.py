@@ -17,6 +17,7 @@ from medsynth.records import Attribute
 STYLE, TEXT = "style", "text"
 
 _FREQUENCIES = (0.5, 1.0, 2.0, 4.0)  # radians a standard deviation
+_LARGEST = 2**16  # entries of a vector
 _FARTHEST = 4.0  # standard deviations that a number is told apart
 
 
@@ -43,6 +44,7 @@ class Conditioner(Recorded):
         style: int = 0,
         text: Mapping[str, Any] | None = None,
     ) -> None:
+        _check_parts(style, text)
         self.style, self.text = style, text
         self.classes = {name: tuple(str(value) for value in values) for name, values in (classes or {}).items()}
         self.numbers = {name: (float(mean), float(std)) for name, (mean, std) in (numbers or {}).items()}
@@ -120,8 +122,9 @@ class Conditioner(Recorded):
     def known(self, attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
         """The attributes that the model can be told: classes it was trained on, numbers that are some."""
         found = {name: attributes[name] for name, values in self.classes.items() if str(attributes.get(name)) in values}
-        if self.text and attributes.get(TEXT) is not None:
-            found[TEXT] = attributes[TEXT]
+        text = attributes.get(TEXT)
+        if self.text and isinstance(text, str) and text.strip():
+            found[TEXT] = text
         return found | {name: attributes[name] for name in self.numbers if as_number(attributes.get(name)) is not None}
 
     def in_turn(self, index: int, given: Mapping[str, Attribute]) -> dict[str, Attribute]:
@@ -151,6 +154,17 @@ class Conditioner(Recorded):
         mean, std = self.numbers[name]
         z = min(max((number - mean) / std, -_FARTHEST), _FARTHEST)
         return [1.0, z, *(wave(w * z) for w in _FREQUENCIES for wave in (math.sin, math.cos))]
+
+
+def _check_parts(style: int, text: Mapping[str, Any] | None) -> None:
+    """Refuse what no training writes: a run may come from anywhere."""
+    sizes = [style, *((text["width"], text["length"]) if text is not None else (1, 1))]
+    if any(isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < _LARGEST for size in sizes):
+        raise MedsynthError(f"conditions: a style and a text have whole numbers of entries, below {_LARGEST}")
+    if text is None:
+        return
+    if not (min(sizes[1:]) > 0 and isinstance(text["sha256"], str) and isinstance(text["spec"], Mapping)):
+        raise MedsynthError("conditions: a text has an encoder with a digest, a width and a length")
 
 
 def as_number(value: Attribute) -> float | None:

@@ -90,6 +90,10 @@ class Given:
     images: tuple[str, ...] = ()
     label: LabelChannel | None = None
 
+    def __post_init__(self) -> None:
+        for name in self.images:
+            require_token(name, "a channel's name")
+
     @property
     def parts(self) -> dict[str, slice]:
         """By channel name, where its channels lie in the tensor of all that is given."""
@@ -110,8 +114,19 @@ class Given:
         Args:
             shape: of the sample's grid.
             parts: by name, an image (1, *shape) in [-1, 1], a label map as `label_channels`.
+
+        Raises:
+            MedsynthError: a part that is not among them, or of another shape.
         """
         parts = parts or {}
+        for name, part in parts.items():
+            place = self.parts.get(name, slice(0, 0))
+            if part.shape != (place.stop - place.start, *shape):
+                known = ", ".join(self.parts) or "nothing"
+                raise MedsynthError(
+                    f"the given {name} has the shape {list(part.shape)} or is unknown; the model is given {known}, "
+                    f"on a grid of {list(shape)}"
+                )
         channels = torch.zeros(self.channels, *shape)
         for name, place in self.parts.items():
             if name in parts:
@@ -128,7 +143,9 @@ class Given:
         unknown = set(content) - {"images", "label"}
         if unknown:
             raise TypeError(f"unknown fields {unknown}")
-        return cls(images=tuple(map(str, content["images"])), label=_label_from(content["label"]))
+        if not isinstance(content["images"], list):
+            raise TypeError("images is a list")
+        return cls(images=tuple(content["images"]), label=_label_from(content["label"]))
 
 
 class Told(NamedTuple):

@@ -27,6 +27,15 @@ def told_channels(layout: Layout, autoencoder: Identity | Haar) -> int:
     return sum(autoencoder.latent_channels(width, layout.rank) + 1 for width in widths)
 
 
+def told_widths(model: "DiffusionModel") -> dict[str, int]:
+    """Entries of each part of the Condition that a model tells its network, by the part's name."""
+    return {
+        "vector": model.conditioner.width + model.augmentation,
+        "tokens": model.conditioner.tokens[1],
+        "spatial": told_channels(model.layout, model.autoencoder),
+    }
+
+
 class DiffusionModel(nn.Module):
     """Everything that turns noise into scans.
 
@@ -38,6 +47,9 @@ class DiffusionModel(nn.Module):
         augmentation: width of the vector that tells the network how a training case was
             augmented; zeros when sampling.
         parametrisation: what the network says; its `modes` a number.
+
+    Raises:
+        MedsynthError: something given has a condition's name.
     """
 
     latent_mean: Tensor
@@ -54,6 +66,11 @@ class DiffusionModel(nn.Module):
         parametrisation: ParametrisationPlan | None = None,
     ) -> None:
         super().__init__()
+        twice = [name for name in layout.given.parts if name in conditioner.parts]
+        if twice:
+            raise MedsynthError(
+                f"{twice[0]} is given and a condition too: give the attribute or the channel another name"
+            )
         self.layout = layout
         self.autoencoder = autoencoder
         self.network = network
@@ -136,15 +153,15 @@ class DiffusionModel(nn.Module):
         """
         if dropped:
             asked = [Asked()] * len(asked)
-        sentences = [str(each.attributes[TEXT]) for each in asked if each.attributes.get(TEXT) is not None]
-        distinct = list(dict.fromkeys(sentences))
+        sentences = [each.attributes.get(TEXT) for each in asked]
+        distinct = list(dict.fromkeys(str(sentence) for sentence in sentences if sentence is not None))
         texts: dict[str, tuple[Tensor, Tensor]] = {}
         if distinct and self.conditioner.text:
             if self.embed is None:
                 raise MedsynthError("a text is asked for, and the model has no encoder: load the run with load_run")
             texts = dict(zip(distinct, zip(*self.embed(distinct), strict=True), strict=True))
         silent = (torch.zeros(self.conditioner.tokens), None)
-        told = [texts.get(str(each.attributes.get(TEXT)), silent) for each in asked]
+        told = [silent if sentence is None else texts.get(str(sentence), silent) for sentence in sentences]
         vectors = [
             self.conditioner.vector(each.attributes, each.style, pooled)
             for each, (_, pooled) in zip(asked, told, strict=True)

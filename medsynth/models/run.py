@@ -25,9 +25,10 @@ from medsynth.files import sha256_json, write_json
 from medsynth.models.averages import load_average, snapshots_sha256
 from medsynth.models.conditioner import Conditioner
 from medsynth.models.layout import Layout
-from medsynth.models.model import DiffusionModel
+from medsynth.models.model import DiffusionModel, told_widths
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.sealed import read_sealed, write_sealed
+from medsynth.models.style import style_width
 from medsynth.nets.text import Encoded, TextEncoder
 
 RUN_FILE = "run.json"
@@ -102,6 +103,10 @@ def build(spec: Mapping[str, Any], allow: Sequence[str] = ()) -> Any:
         raise RunError(
             f"the run's {target} cannot be made: its settings were altered, or another version of medsynth wrote it"
         ) from None
+    except RunError:
+        raise
+    except MedsynthError as error:
+        raise RunError(f"the run's {target} cannot be made: {error}") from None
 
 
 def save_run(folder: Path, model: DiffusionModel, info: RunInfo) -> None:
@@ -187,11 +192,25 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
         raise RunError("the run's parts are not in their places: it was altered; copy it again, or train anew")
     try:
         model = DiffusionModel(layout, autoencoder, network, conditioner, augmentation, parametrisation)
+        if not _fits(network, told_widths(model)) or conditioner.style not in (0, style_width(len(layout.images))):
+            raise ValueError
     except (TypeError, ValueError, ArithmeticError, RuntimeError):
         raise RunError("the run's parts do not fit each other: it was altered; copy it again, or train anew") from None
+    except MedsynthError as error:
+        raise RunError(f"{RUN_FILE}: {error}") from None
     if conditioner.text:
         model.embed = _Embedder(conditioner.text, allow)
     return model, info
+
+
+def _fits(network: Any, widths: Mapping[str, int]) -> bool:
+    """Whether the network takes what it will be told; one that the user allows need not say so."""
+    takes = {
+        "vector": getattr(network, "vector", None),
+        "tokens": getattr(network, "tokens", None),
+        "spatial": getattr(network, "spatial", 0) + getattr(network, "control", 0),
+    }
+    return all(taken is None or taken == widths[name] for name, taken in takes.items())
 
 
 class _Embedder:
@@ -203,11 +222,15 @@ class _Embedder:
 
     def __call__(self, sentences: Sequence[str]) -> Encoded:
         if self.encoder is None:
-            encoder = build(self.text.get("spec", {}), self.allow)
+            encoder = build(self.text["spec"], self.allow)
             if getattr(encoder, "sha256", None) != self.text.get("sha256"):
                 raise RunError(
                     "the text encoder that is installed here has other weights than the one the run was trained with; "
                     "install that version"
+                )
+            if (encoder.width, encoder.length) != (self.text["width"], self.text["length"]):
+                raise RunError(
+                    "the run's text encoder and its conditions do not fit each other: it was altered; copy it again"
                 )
             self.encoder = encoder
         return self.encoder(sentences)

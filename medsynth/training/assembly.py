@@ -29,6 +29,7 @@ from medsynth.records import Attribute
 from medsynth.training.plan import DataPlan, ImageInput
 
 _MOST_VOXELS = 2**31
+_ROUNDING = 1e-6
 
 
 def fit_data(cases: Path, data: DataPlan, cache: Path, progress: bool) -> FittedData:
@@ -161,8 +162,7 @@ def control(model: DiffusionModel, parent: DiffusionModel) -> None:
     network = model.network
     assert isinstance(network, Controlled)
     same = (
-        replace(parent.layout, given=Given()) == replace(model.layout, given=Given())
-        and not parent.layout.given.parts
+        parent.layout.to_json() == replace(model.layout, given=Given()).to_json()
         and parent.conditioner.spec == model.conditioner.spec
         and parent.parametrisation == model.parametrisation
         and parent.augmentation == model.augmentation
@@ -192,7 +192,8 @@ def _spread(training: Sequence[Mapping[str, Attribute]], owners: Sequence[str], 
         if number is not None:
             own.setdefault(f"{place}" if name == SLICE_POSITION else patient, []).append(number)
     means = torch.tensor([sum(numbers) / len(numbers) for numbers in own.values()], dtype=torch.float64)
-    if len(means) < 2 or not means.std() > 0:
+    # What a file rounds (a voxel size) is no difference.
+    if len(means) < 2 or not means.std() > _ROUNDING * means.abs().max():
         raise MedsynthError(
             f"data.numbers: {name} is a number in {len(means)} training patients and must differ between two or more; "
             "leave it out, or name it in data.conditions if its values are classes"

@@ -52,7 +52,8 @@ class DiffusionModule(lightning.LightningModule):
             known = ", ".join(droppable) or "nothing"
             raise MedsynthError(f"objective.drop_each: the model is not conditioned on {unknown[0]}; it knows {known}")
         self.model = model
-        self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        # The text encoder is no part of what is averaged, and there is one.
+        self.average = copy.deepcopy(model, {id(model.embed): model.embed}).requires_grad_(False).eval()
         self.objective = objective
         self.seed, self.batch_size, self.steps = seed, batch_size, steps
         self.narrow = copy.deepcopy(model.network).requires_grad_(False).eval() if snapshots else None

@@ -20,6 +20,7 @@ from medsynth.data.preparation import Preparation
 from medsynth.data.prepared import PreparedCases, default_cache
 from medsynth.data.texts import embed_texts
 from medsynth.errors import MedsynthError, RunError, Terminated
+from medsynth.files import sha256_json
 from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.run import RUN_FILE, Run, load_run, save_run
@@ -127,6 +128,7 @@ def train(
         "validation_most": data.validation_most,
         "augmentation": data.augmentation.to_json(),
         "init_from": None if parent is None else parent.checkpoint,
+        "text": None if data.text.of is None else sha256_json(asdict(data.text)),
     }
     info = run_info(fitted, facts, None if parent is None else parent.info)
     if (out / RUN_FILE).exists():

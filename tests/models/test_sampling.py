@@ -14,7 +14,7 @@ from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
 from medsynth.models import sampling
 from medsynth.models.conditioner import Asked, Conditioner
-from medsynth.models.drawing import sample_latents
+from medsynth.models.drawing import _translated, sample_latents
 from medsynth.models.layout import ImageChannel, Layout
 from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
@@ -123,7 +123,7 @@ def test_a_worse_model_guides_away_from_itself() -> None:
     scaled.latent_scale.fill_(2.0)
     scaled.latent_mean.add_(0.7)
     x, sigma = torch.randn(2, 1, SIDE, SIDE), torch.full((2,), 0.8)
-    moved = scaled._in_latents_of(best, scaled.denoise)(x, sigma, Condition())
+    moved = _translated(best, scaled, scaled.denoise)(x, sigma, Condition())
     z = x * best.latent_scale + best.latent_mean.reshape(1, 1, 1, 1)
     own = scaled.denoise((z - scaled.latent_mean.reshape(1, 1, 1, 1)) / 2, sigma / 2, Condition())
     assert torch.allclose(moved, own * 2 + scaled.latent_mean - best.latent_mean, atol=1e-5)
