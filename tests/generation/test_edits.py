@@ -14,7 +14,7 @@ from medsynth.data.nifti import Stored, read_nifti, read_stored, write_stored
 from medsynth.data.preparation import Preparation, cases_digest
 from medsynth.data.split import split_patients
 from medsynth.errors import MedsynthError
-from medsynth.evidence.evaluate import read_samples
+from medsynth.evidence.evaluate import evaluate
 from medsynth.files import sha256_file
 from medsynth.generation import run as generation
 from medsynth.generation.making import Maker
@@ -596,13 +596,14 @@ def test_scans_of_different_grids_give_one_contact_sheet(trained, make_cases, tm
     assert (out / "contact_sheet.png").stat().st_size > 1000
 
 
-def test_the_folder_of_edited_samples_is_read_or_refused(trained, varied, make_cases, tmp_path):
-    preparation = Preparation.read(varied)
-    assert len(read_samples(varied, preparation).records) == 6
-    cases = make_cases(tmp_path / "cases", patients=1, shape=(8, 8, 9))
-    make(trained("joint"), tmp_path / "out", parents=cases, count=1, plan=inpaint(slab=(2, 4, 5)))
+def test_derived_samples_are_evaluated_or_refused(trained, varied, make_cases, tmp_path):
+    cases = trained("joint").parent / "cases"
+    evaluate(varied, cases, tmp_path / "evaluation", splits=20, permutations=9, progress=False)
+    assert (tmp_path / "evaluation" / "evaluation.json").is_file()
+    other = make_cases(tmp_path / "cases", patients=1, shape=(8, 8, 9))
+    make(trained("joint"), tmp_path / "out", parents=other, count=1, plan=inpaint(slab=(2, 4, 5)))
     with pytest.raises(MedsynthError, match=r"s000000 has \(8, 8, 9\) voxels"):
-        read_samples(tmp_path / "out", preparation)
+        evaluate(tmp_path / "out", cases, tmp_path / "refused", progress=False)
 
 
 def test_an_edited_picture_lies_where_its_parent_does(trained, tmp_path):
