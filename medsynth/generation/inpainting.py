@@ -155,6 +155,18 @@ class Inpainting:
         return result
 
 
+def require_labels(record: Record, names: Sequence[str]) -> None:
+    """Refuse labels that a scan's record does not name, before its files are read.
+
+    Raises:
+        MedsynthError: so.
+    """
+    try:
+        label_values(record, names)
+    except MedsynthError as error:
+        raise MedsynthError(f"case {record.id}: {error}") from None
+
+
 def label_values(record: Record, names: Sequence[str]) -> list[int]:
     """The values of labels by name.
 

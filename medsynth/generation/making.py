@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from medsynth.data.derived import SPACING
 from medsynth.data.preparation import Preparation
 from medsynth.errors import MedsynthError
 from medsynth.generation.edits import Between, FromImage, Varied
@@ -101,7 +102,10 @@ class Maker:
         """Classes, numbers and text of a row; of an edited scan also what is known of it."""
         if source is None or self.parents is None:
             return dict(row.condition)
-        return {**self.model.conditioner.known(self.parents.attributes(source)), **row.condition}
+        known = self.model.conditioner.known(self.parents.attributes(source))
+        if self.plan.edit == "thin_slices":  # what it makes has other voxels
+            known = {name: value for name, value in known.items() if name not in SPACING}
+        return {**known, **row.condition}
 
     def source(self, row: Row) -> str | None:
         """Id of the scan that a row edits, of two the nearer one; None for a row that edits none."""
@@ -174,7 +178,7 @@ class Maker:
             found = self.parents.prepared(place)
             grid = Geometry(grid.shape, found.affine.numpy())
             if SOURCE in row.parents:
-                own = found.ranges
+                own = self.parents.prepared(row.parents[SOURCE]).ranges
                 if SECOND in row.parents:
                     own = torch.lerp(own, self.parents.prepared(row.parents[SECOND]).ranges, row.share)
                 ranges = own.tolist()

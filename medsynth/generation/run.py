@@ -14,9 +14,10 @@ from rich.progress import Progress, TaskID
 from medsynth.data.preparation import Preparation
 from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
+from medsynth.generation.inpainting import require_labels
 from medsynth.generation.making import Maker
 from medsynth.generation.parents import Origins, Parents
-from medsynth.generation.plan import LEVELS, EditPlan, Row, planned_rows, table_rows
+from medsynth.generation.plan import LEVELS, SOURCE, EditPlan, Row, planned_rows, table_rows
 from medsynth.generation.writing import (
     PARTS,
     SHEET_FILE,
@@ -146,17 +147,20 @@ def _rows(maker: Maker, table: Path | None, count: int | None, seed: int, given:
         if not any(row.parents for row in rows):
             raise MedsynthError("parents is set, and nothing is made from them: set plan or plan.take, or leave it out")
         for row in rows:
-            _check_parents(parents, row, plan.split)
+            _check_parents(parents, row, plan)
     return rows
 
 
-def _check_parents(parents: Parents, row: Row, split: str | None) -> None:
+def _check_parents(parents: Parents, row: Row, plan: EditPlan) -> None:
     for name in row.parents.values():
-        found = parents.split_of(parents.record(name))
-        if split is not None and found != split:
+        record = parents.record(name)
+        found = parents.split_of(record)
+        if plan.split is not None and found != plan.split:
             raise MedsynthError(
-                f"plan.split={split}, and {name} is of {found or 'no known split'}; set plan.split=null, or name others"
+                f"plan.split={plan.split}, and {name} is of {found or 'no known split'}; set plan.split=null"
             )
+    if plan.edit == "inpaint":
+        require_labels(parents.record(row.parents[SOURCE]), plan.mask.labels)
     parents.origins(row.parents.values())
 
 

@@ -4,11 +4,12 @@ import csv
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
-from scipy import ndimage
+import torch
 
 from medsynth.data.nifti import Stored, read_nifti, read_stored, write_stored
 from medsynth.data.preparation import Preparation, cases_digest
@@ -17,11 +18,14 @@ from medsynth.errors import MedsynthError
 from medsynth.evidence.evaluate import evaluate
 from medsynth.files import sha256_file
 from medsynth.generation import run as generation
+from medsynth.generation.inpainting import Inpainting
 from medsynth.generation.making import Maker
 from medsynth.generation.parents import Parents
 from medsynth.generation.plan import EditPlan, MaskPlan, Row
 from medsynth.generation.run import generate
 from medsynth.geometry import Geometry
+from medsynth.models.conditioner import Conditioner
+from medsynth.models.layout import ImageChannel, Layout
 from medsynth.models.run import load_run
 from medsynth.models.sampling import SamplingPlan
 from medsynth.records import CaseRecord, SampleRecord, read_records, write_records
@@ -69,12 +73,11 @@ def test_outside_of_the_mask_every_stored_bit_stays(trained, make_cases, rewritt
     rng = np.random.default_rng(1)
     noise = {np.int16: rng.integers(-500, 900, shape), np.uint8: rng.integers(0, 255, shape)}
     image = np.asarray(noise.get(kind, rng.normal(3, 7, shape)), kind)
-    label = np.zeros(shape, np.uint8)
-    label[9:13, 8:12, 5:8] = 1
+    label, mask = rng.integers(0, 2, shape).astype(np.uint8), np.zeros(shape, bool)
+    mask[9:13, 8:12, 5:8] = True
     rewritten(cases, array=lambda _, name: image if name == "image" else label)
     middle = ((9, 8, 5), (12, 11, 7))
     records = make(trained("coarse"), tmp_path / "out", parents=cases, count=2, plan=inpaint(box=middle))
-    mask = label > 0
     for record, case in zip(records, cases_of(cases), strict=True):
         before, after = bits(cases, case, "image"), bits(tmp_path / "out", record, "image")
         assert after.array.dtype == before.array.dtype == kind
@@ -142,20 +145,25 @@ def test_what_becomes_of_the_label_map(trained, rewritten, tmp_path, kind):
     assert np.array_equal(found["new"][0], label[0])
 
 
-def test_a_removed_label_gives_way_to_the_nearest_in_mm(trained, make_cases, rewritten, tmp_path):
-    """Three labels, thick slices: what is nearer in voxels is farther in millimetres."""
-    run = trained("told")
-    cases = make_cases(tmp_path / "cases", patients=1, affine=np.diag([1, 1, 5.0, 1]), units="arbitrary")
-    label = np.zeros((8, 8, 8), np.uint8)
-    label[:, :, 4:] = 1
-    label[2:5, 2:5, 3] = 1
-    rng = np.random.default_rng(0)
-    rewritten(cases, array=lambda _, name: label if name == "label" else rng.normal(9, 3, label.shape))
-    plan = replace(inpaint("remove", labels=("ball",)), take=("label",))
-    record = make(run, tmp_path / "out", parents=cases, count=1, plan=plan)[0]
-    index = ndimage.distance_transform_edt(label, sampling=(1, 1, 5), return_distances=False, return_indices=True)
-    assert np.array_equal(bits(tmp_path / "out", record, "label").array, label[tuple(index)])
-    assert (label[tuple(index)] == 0).all()
+def test_a_removed_label_gives_way_to_the_nearest_in_mm():
+    """What is nearer in voxels is farther in millimetres."""
+    above = np.zeros((5, 5, 3), np.uint8)
+    above[:, :, 0], above[1:4, 1:4, 1], above[..., 2] = 1, 2, 1
+    assert Inpainting._without(above, Geometry(above.shape, np.diag([1, 1, 5.0, 1])), [2])[2, 2, 1] == 0
+    assert Inpainting._without(above, Geometry(above.shape, np.diag([5, 5, 1.0, 1])), [2])[2, 2, 1] == 1
+    with pytest.raises(MedsynthError, match="nothing but the labels"):
+        Inpainting._without(np.full((2, 2), 3), Geometry.centred((2, 2), (1, 1)), [3])
+
+
+@pytest.mark.parametrize(("what", "known"), [("keep", 1), ("remove", 0)])
+def test_a_run_that_makes_the_label_map_knows_the_edited_one(trained, what, known):
+    run = trained("joint")
+    parents = maker_of(run, run.parent / "cases", EditPlan(edit="variations")).parents
+    model = load_run(run, device="cpu").model
+    edit = Inpainting(model, parents, inpaint(what, labels=("ball",)), ["case000"]).edit()
+    assert model.layout.label.decode(edit.known[0, 1:]).max() == known
+    assert not edit.mask[0, 1:].any()
+    assert edit.mask[0, 0].any()
 
 
 def test_a_run_that_is_given_the_label_map_is_told_the_edited_one(trained, tmp_path):
@@ -201,6 +209,28 @@ def test_an_edited_scan_has_its_own_range(trained, make_cases, rewritten, tmp_pa
         assert low - slack <= part.min()
         assert part.max() <= high + slack
         assert np.ptp(part) > 0.1 * (high - low)
+
+
+@pytest.mark.parametrize("share", [0, 0.25, 0.75, 1])
+def test_between_two_scans_the_range_lies_between_theirs(trained, share):
+    run = trained("coarse")
+    maker = maker_of(run, run.parent / "cases", EditPlan(edit="interpolate"))
+    names = ("case000", "case001")
+    (low, high), (other_low, other_high) = (maker.parents.prepared(name).ranges[0].tolist() for name in names)
+    row = Row(0, 0, 0, {}, dict(zip(("parent", "second"), names, strict=True)), 0.5, 0.5, share)
+    for x, ends in ((-1, (low, other_low)), (1, (high, other_high))):
+        made = maker._plain(row, maker.asked(row), torch.full((3, 12, 12, 12), float(x)))
+        assert made.images["image"] == pytest.approx(ends[0] + share * (ends[1] - ends[0]), rel=1e-4)
+        nearer = maker.parents.prepared(names[share > 0.5])
+        assert np.array_equal(made.geometry.affine, nearer.affine.numpy())
+
+
+def test_grey_values_beyond_the_populations_are_not_wrapped_round():
+    channel = ImageChannel(name="image", units="grey", low=0, high=200, integer=True)
+    layout = Layout(images=(channel,), label=None, grid=Geometry.centred((2, 2), (1, 1)))
+    made = layout.decode(torch.tensor([[[-1.0, 0], [1, 1]]]), [(100, 4100)]).images["image"]
+    assert made.tolist() == [[100, 2100], [4100, 4100]]
+    assert layout.decode(torch.ones(1, 2, 2)).images["image"].dtype == np.uint8
 
 
 # records
@@ -524,7 +554,6 @@ def test_own_slices_stay_and_lie_where_they_lay(trained, thick, tmp_path):
 
 
 def test_thin_slices_that_do_not_fit_are_refused_with_numbers(trained, thick, tmp_path):
-    run = trained("joint")
     for kind, plan, says in (
         ("joint", EditPlan(edit="thin_slices", factor=8), "larger than the 8x8x12 voxels"),
         ("joint", EditPlan(edit="thin_slices", axis=3), "plan.axis=3 has no slices"),
@@ -534,7 +563,28 @@ def test_thin_slices_that_do_not_fit_are_refused_with_numbers(trained, thick, tm
     ):
         with pytest.raises(MedsynthError, match=says):
             make(trained(kind), tmp_path / kind, parents=thick, count=1, plan=plan)
-    assert run.is_dir()
+
+
+def test_what_a_scans_geometry_tells_is_told_again_but_for_the_spacing_that_thin_slices_change(trained, thick):
+    run = trained("joint")
+    for edit, known in (
+        ("variations", {"class": "a", "spacing_z": pytest.approx(10)}),
+        ("thin_slices", {"class": "a"}),
+    ):
+        maker = maker_of(run, thick, EditPlan(edit=edit))
+        conditioner = Conditioner(classes={"class": ("a", "b")}, numbers={"spacing_z": (5, 1)})
+        maker = replace(maker, model=SimpleNamespace(conditioner=conditioner))
+        row = Row(0, 0, 0, {}, {"parent": "case000"}, 0.5, 0.5, 0.5)
+        assert maker.attributes(row, "case000") == known
+
+
+def test_a_label_that_the_last_scan_lacks_stops_before_the_first(trained, rewritten, tmp_path):
+    run = trained("joint")
+    cases = shutil.copytree(run.parent / "cases", tmp_path / "cases")
+    rewritten(cases, record=lambda number, r: replace(r, labels={0: "background"}) if number == 5 else r)
+    with pytest.raises(MedsynthError, match=r"case case005: .*there is no label ball"):
+        make(run, tmp_path / "out", parents=cases, count=6, plan=inpaint(labels=("ball",)))
+    assert not (tmp_path / "out").exists()
 
 
 # what is refused
