@@ -23,6 +23,7 @@ from medsynth.generation.making import Maker
 from medsynth.generation.parents import Parents
 from medsynth.generation.plan import EditPlan, MaskPlan, Row
 from medsynth.generation.run import generate
+from medsynth.generation.thin_slices import ThinSlices
 from medsynth.geometry import Geometry
 from medsynth.models.conditioner import Conditioner
 from medsynth.models.layout import ImageChannel, Layout
@@ -551,6 +552,18 @@ def test_own_slices_stay_and_lie_where_they_lay(trained, thick, tmp_path):
                 here = after.geometry.affine @ (*corner, 4 * k, 1)
                 assert np.allclose(here, case.geometry.affine @ (*corner, k, 1), atol=1e-4)
         assert record.geometry.spacing == pytest.approx((1, 1.5, 2.5), abs=1e-4)
+
+
+def test_the_sampler_knows_the_own_slices_and_nothing_between(trained, thick):
+    run = trained("joint")
+    plan = EditPlan(edit="thin_slices", factor=4)
+    maker = maker_of(run, thick, plan)
+    edit = ThinSlices(maker.model, maker.parents, plan, ["case001"]).edit()
+    scan = np.clip(bits(thick, cases_of(thick)[1], "image").array / 150.0 - 2 / 3, -1, 1)
+    own = range(2, 11, 4)  # 9 slices in the middle of 12
+    assert np.abs(edit.known[0, 0].numpy()[:, :, own] - scan).max() < 1e-5
+    assert edit.mask[0, 0].any(0).any(0).nonzero().flatten().tolist() == [3, 4, 5, 7, 8, 9]
+    assert edit.mask[0, 1:].all()
 
 
 def test_thin_slices_that_do_not_fit_are_refused_with_numbers(trained, thick, tmp_path):
