@@ -88,13 +88,15 @@ class Inpainting:
         mask, layout = self._native_mask(record), self.model.layout
         grid = Geometry(layout.grid.shape, prepared.affine.numpy())
         images: dict[str, NDArray[Any]] = {}
+        scaling = {}
         place = record.geometry
         for channel, part, own in zip(layout.images, x, prepared.ranges.tolist(), strict=False):
             stored = self._stored(record, channel.name)
             made = to_native(own_units(part.cpu().numpy(), tuple(own)), grid, stored.geometry, label=False)
             images[channel.name] = paste(stored.array, stored.from_units(made.values), mask)
+            scaling[channel.name] = (stored.slope, stored.intercept)
             place = stored.geometry
-        return Made(images, self._label(record, x, mask, grid), place)
+        return Made(images, self._label(record, x, mask, grid), place, scaling)
 
     def _label(self, record: Record, x: Tensor, mask: NDArray[np.bool_], grid: Geometry) -> NDArray[Any] | None:
         layout = self.model.layout
@@ -151,6 +153,18 @@ class Inpainting:
         )
         result: NDArray[Any] = label[tuple(nearest)]
         return result
+
+
+def require_labels(record: Record, names: Sequence[str]) -> None:
+    """Refuse labels that a scan's record does not name, before its files are read.
+
+    Raises:
+        MedsynthError: so.
+    """
+    try:
+        label_values(record, names)
+    except MedsynthError as error:
+        raise MedsynthError(f"case {record.id}: {error}") from None
 
 
 def label_values(record: Record, names: Sequence[str]) -> list[int]:

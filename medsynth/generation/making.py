@@ -1,11 +1,12 @@
 """A batch of rows becomes samples: what they are asked, how they are edited, and the way back to their own grid."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from medsynth.data.derived import SPACING
 from medsynth.data.preparation import Preparation
 from medsynth.errors import MedsynthError
 from medsynth.generation.edits import Between, FromImage, Varied
@@ -21,6 +22,8 @@ from medsynth.models.model import DiffusionModel
 from medsynth.models.sampling import SamplingPlan
 from medsynth.models.style import style_of
 from medsynth.records import Attribute
+
+_STOCHASTIC = ("ancestral", "dpmpp_2m_sde")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Maker:
         Raises:
             MedsynthError: parts that it is not given, a style it does not know, edits of slices.
         """
+        self.plan.check_mask()
         known = [*self.model.layout.given.parts, *([STYLE] if self.model.conditioner.style else [])]
         for name in self.plan.take:
             if name not in known:
@@ -58,6 +62,16 @@ class Maker:
             raise MedsynthError("plan.edit: the run makes slices; edits need one of whole volumes or pictures")
         if self.plan.edit == "thin_slices" and self.model.layout.rank == 2:
             raise MedsynthError("plan.edit=thin_slices is for volumes; the run makes pictures")
+        thick = [name for name in self.plan.take if name != STYLE] if self.plan.edit == "thin_slices" else []
+        if thick:
+            raise MedsynthError(
+                f"plan.take: {thick[0]} of a scan has thick slices, plan.edit=thin_slices makes thin ones; leave it out"
+            )
+        if self.plan.edit in ("variations", "interpolate") and self.sampling.name in _STOCHASTIC:
+            raise MedsynthError(
+                f"plan.edit={self.plan.edit} goes back to the noise of a scan, and sampler={self.sampling.name} adds "
+                "other; take sampler=heun or another without noise"
+            )
 
     def asked(self, row: Row, source: str | None = None) -> Asked:
         """What a row is asked to be: an edited scan also all that is known of it.
@@ -71,8 +85,12 @@ class Maker:
         if self.parents is not None:
             for place, (name, part) in enumerate(self.model.layout.given.parts.items()):
                 origin = row.parents.get(name)
-                if origin is not None and (told := self.parents.prepared(origin).told).present[place]:
-                    given[name] = told.channels[part]
+                if origin is None:
+                    continue
+                told = self.parents.prepared(origin).told
+                if not told.present[place]:
+                    raise MedsynthError(f"case {origin}: it has no {name} to make a sample from; name another")
+                given[name] = told.channels[part]
             if STYLE in row.parents:
                 shown = self.parents.prepared(row.parents[STYLE]).x
                 style = style_of(shown[: len(self.model.layout.images)])
@@ -84,11 +102,30 @@ class Maker:
         """Classes, numbers and text of a row; of an edited scan also what is known of it."""
         if source is None or self.parents is None:
             return dict(row.condition)
-        return {**self.model.conditioner.known(self.parents.attributes(source)), **row.condition}
+        known = self.model.conditioner.known(self.parents.attributes(source))
+        if self.plan.edit == "thin_slices":  # what it makes has other voxels
+            known = {name: value for name, value in known.items() if name not in SPACING}
+        return {**known, **row.condition}
+
+    def source(self, row: Row) -> str | None:
+        """Id of the scan that a row edits, of two the nearer one; None for a row that edits none."""
+        return row.parents.get(SECOND if SECOND in row.parents and row.share > 0.5 else SOURCE)
+
+    @staticmethod
+    def _told_of(row: Row, source: str | None) -> Row:
+        """The row with what is told of its parent told of another one."""
+        if source is None:
+            return row
+        first = row.parents[SOURCE]
+        return replace(row, parents={role: source if name == first else name for role, name in row.parents.items()})
+
+    def _as_it_is(self, row: Row, source: str) -> Asked:
+        """What a scan is, whatever it is to become."""
+        return self.asked(replace(self._told_of(row, source), condition={}), source)
 
     def make(self, rows: Sequence[Row], on_step: Callable[[int], None]) -> list[tuple[Row, Asked, Made]]:
         """Make the samples of some rows, which share the strength of an edit."""
-        asked = [self.asked(row, row.parents.get(SOURCE)) for row in rows]
+        asked = [self.asked(self._told_of(row, self.source(row)), self.source(row)) for row in rows]
         regions: Inpainting | ThinSlices | None = None
         if self.plan.edit in ("inpaint", "thin_slices"):
             assert self.parents is not None
@@ -119,11 +156,11 @@ class Maker:
         latents = self._latents(sources)
         if self.plan.edit == "image_to_image":
             return FromImage(latents, rows[0].strength)
-        own = [self.asked(row, source) for row, source in zip(rows, sources, strict=True)]
+        own = [self._as_it_is(row, source) for row, source in zip(rows, sources, strict=True)]
         if self.plan.edit == "variations":
             return Varied(self.model, latents, own, [row.amount for row in rows])
         others = [row.parents[SECOND] for row in rows]
-        theirs = [self.asked(row, other) for row, other in zip(rows, others, strict=True)]
+        theirs = [self._as_it_is(row, other) for row, other in zip(rows, others, strict=True)]
         shares = [row.share for row in rows]
         return Between(self.model, latents, own, self._latents(others), theirs, shares)
 
@@ -136,12 +173,12 @@ class Maker:
         """On the model's grid, where the scan lies that it was made from, in that scan's own range of values."""
         layout = self.model.layout
         grid, ranges = layout.grid, None
-        place = row.parents.get(SOURCE) or next((row.parents[n] for n in layout.given.parts if n in row.parents), None)
+        place = self.source(row) or next((row.parents[n] for n in layout.given.parts if n in row.parents), None)
         if place is not None and self.parents is not None:
             found = self.parents.prepared(place)
             grid = Geometry(grid.shape, found.affine.numpy())
             if SOURCE in row.parents:
-                own = found.ranges
+                own = self.parents.prepared(row.parents[SOURCE]).ranges
                 if SECOND in row.parents:
                     own = torch.lerp(own, self.parents.prepared(row.parents[SECOND]).ranges, row.share)
                 ranges = own.tolist()

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from medsynth.data.derived import attributes_of
 from medsynth.data.preparation import Preparation, cases_digest
 from medsynth.data.prepared import CasePlan, prepare_case
 from medsynth.data.split import split_patients
 from medsynth.errors import MedsynthError
+from medsynth.generation.plan import shown
 from medsynth.models.layout import Layout, Told
 from medsynth.records import (
     CASES_FILE,
@@ -77,13 +79,13 @@ class Parents:
         self.folder, self.layout = folder, layout
         self.records: dict[str, Record] = {}
         self._split: Mapping[str, Split] = {}
-        if (folder / CASES_FILE).is_file():
+        if (folder / SAMPLES_FILE).is_file():
+            self.records.update({record.id: record for record in read_records(folder / SAMPLES_FILE, SampleRecord)})
+        elif (folder / CASES_FILE).is_file():
             cases = read_records(folder / CASES_FILE, CaseRecord)
             self.records.update({record.id: record for record in cases})
             if cases_digest(cases) == preparation.cases_sha256:  # of others only the source may name a split
                 self._split = split_patients(cases, preparation.split)
-        elif (folder / SAMPLES_FILE).is_file():
-            self.records.update({record.id: record for record in read_records(folder / SAMPLES_FILE, SampleRecord)})
         else:
             raise MedsynthError(f"parents: {folder} holds no {CASES_FILE} or {SAMPLES_FILE}; ingest the scans first")
         label = layout.label or layout.given.label
@@ -109,13 +111,14 @@ class Parents:
             MedsynthError: there is none.
         """
         if name not in self.records:
-            shown = name if name.isprintable() and len(name) <= 64 else "an id"
-            raise MedsynthError(f"parents: there is no {shown}; ids are {', '.join(list(self.records)[:3])}, ...")
+            raise MedsynthError(
+                f"parents: there is no id {shown(name)}; ids are {', '.join(list(self.records)[:3])}, ..."
+            )
         return self.records[name]
 
     def split_of(self, record: Record) -> Split | None:
         """Train, validation or test for the run; None where that is not known."""
-        return record.split or self._split.get(record.patient or "")
+        return self._split.get(record.patient or "") or record.split
 
     @functools.lru_cache(maxsize=32)  # noqa: B019 - lives as long as the folder is worked on
     def prepared(self, name: str) -> Prepared:
@@ -130,9 +133,9 @@ class Parents:
         return Prepared(x[:made], Told(x[made:], item["present"]), item["range"], item["affine"])
 
     def attributes(self, name: str) -> Mapping[str, Attribute]:
-        """What is known of a case, or what a sample was asked to be."""
+        """What is known of a case, its geometry's share too, or what a sample was asked to be."""
         record = self.record(name)
-        return record.attributes if isinstance(record, CaseRecord) else record.condition
+        return attributes_of(record, self.plan.resampling) if isinstance(record, CaseRecord) else record.condition
 
     def origins(self, names: Iterable[str]) -> Origins:
         """What a sample made from these takes over.
@@ -145,7 +148,10 @@ class Parents:
             return Origins()
         splits = {self.split_of(record) for record in records}
         if len(splits) > 1:
-            raise MedsynthError("the scans that a sample is made from are of different splits: it would be in both")
+            raise MedsynthError(
+                "the scans that a sample is made from are of different splits, and it would be in both; take scans of "
+                "one, or set plan.split"
+            )
         licences = {
             licence
             for record in records

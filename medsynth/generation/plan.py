@@ -1,7 +1,7 @@
 """A plan of samples: one row a sample, from a group of settings or from a table."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,8 @@ from medsynth.records import SPLITS, Attribute
 
 EDITS = ("none", "inpaint", "image_to_image", "variations", "interpolate", "thin_slices")
 SOURCE, SECOND = "parent", "second"
-_NUMBERS = ("strength", "amount", "share")
+LEVELS = {"image_to_image": "strength", "variations": "amount", "interpolate": "share"}
+"""The number that says how far an edit goes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,13 @@ class MaskPlan:
             raise MedsynthError("plan.mask.slab is [axis, first slice, last slice]")
         if self.box is not None and len(self.box) != 2:
             raise MedsynthError("plan.mask.box is [[first voxels], [last voxels]]")
-        if self.grow < 0:
+        if not 0 <= self.grow < float("inf"):
             raise MedsynthError("plan.mask.grow is a distance in mm, 0 or more")
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is named."""
+        return not self.labels and self.slab is None and self.box is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +91,19 @@ class EditPlan:
         if self.factor < 2 or self.axis < 0:
             raise MedsynthError("plan: factor is 2 or more, axis 0 or more")
 
+    def check_mask(self) -> None:
+        """Refuse an inpainting without a mask and a mask without inpainting, before anything is read.
+
+        Raises:
+            MedsynthError: so.
+        """
+        if self.edit != "inpaint" and not self.mask.empty:
+            raise MedsynthError(f"plan.mask is of plan.edit=inpaint, plan.edit={self.edit} does not read it")
+        if self.edit == "inpaint" and self.mask.empty:
+            raise MedsynthError("plan.mask names nothing: set labels, slab or box")
+        if self.edit == "inpaint" and self.label == "remove" and not self.mask.labels:
+            raise MedsynthError("plan.label=remove takes the labels of plan.mask.labels away: name them")
+
     @property
     def roles(self) -> tuple[str, ...]:
         """What a row needs parents for."""
@@ -115,7 +134,14 @@ class Row:
 
 
 def planned_rows(
-    model: DiffusionModel, plan: EditPlan, ids: Sequence[str], *, count: int, seed: int, given: Mapping[str, Attribute]
+    model: DiffusionModel,
+    plan: EditPlan,
+    ids: Sequence[str],
+    *,
+    count: int,
+    seed: int,
+    given: Mapping[str, Attribute],
+    split_of: Callable[[str], str | None] = lambda _: None,
 ) -> list[Row]:
     """Rows of a plan without a table: parents in turn, classes in turn as the model has them.
 
@@ -126,23 +152,34 @@ def planned_rows(
         count: of samples.
         seed: of the plan.
         given: attributes of all samples.
+        split_of: an id's split; two scans that a sample lies between are of one.
 
     Raises:
         MedsynthError: parents are needed and there are none.
     """
-    if plan.roles and len(ids) < (2 if plan.edit == "interpolate" else 1):
+    splits = [split_of(name) for name in ids]
+    if plan.edit == "interpolate":
+        ids = [name for name, split in zip(ids, splits, strict=True) if splits.count(split) > 1]
+        splits = [split_of(name) for name in ids]
+    if plan.roles and not ids:
         raise MedsynthError(
-            f"this plan makes samples from {'two scans or more' if plan.edit == 'interpolate' else 'scans'}: "
+            f"this plan makes samples from {'two scans of one split' if plan.edit == 'interpolate' else 'scans'}: "
             "set parents=CASES (or SAMPLES), and plan.split to a split that has some"
         )
     rows = []
     for index in range(count):
         place = index % len(ids) if ids else 0
-        parents = {role: ids[(place + 1) % len(ids) if role == SECOND else place] for role in plan.roles}
+        parents = {role: ids[_next(splits, place) if role == SECOND else place] for role in plan.roles}
         # An edited scan stays what it is where nothing is said; the others are made of every class in turn.
         condition = dict(given) if plan.edit != "none" else model.conditioner.in_turn(index, given)
         rows.append(Row(index, seed, index, condition, parents, plan.strength, plan.amount, plan.share))
     return rows
+
+
+def _next(splits: Sequence[str | None], place: int) -> int:
+    """The next place, round the end, of the same split."""
+    turns = (step % len(splits) for step in range(place + 1, place + len(splits) + 1))
+    return next(step for step in turns if splits[step] == splits[place])
 
 
 def table_rows(
@@ -151,45 +188,79 @@ def table_rows(
     """Rows of a CSV, one a sample; empty cells are as if the column were not there.
 
     Columns: `seed`; `parent`, `second`, `style` and the names of given channels, each the id of a case or sample in
-    `parents`; `strength`, `amount`, `share`; all others are attributes that the model knows, `text` among them.
+    `parents`; the edit's `strength`, `amount` or `share`; all others are attributes that the model knows, `text` among
+    them. What `plan.take` names and a row does not is taken from the row's `parent`. Attributes of which neither the
+    row nor an edited parent says anything stay open.
 
     Raises:
         MedsynthError: no table, a column that nothing reads, a value that does not fit; named by its line.
     """
     lines = _read(path)
-    channels = tuple(model.layout.given.parts)
-    roles = (SOURCE, SECOND, STYLE, *channels)
-    known = ("seed", *roles, *_NUMBERS, *model.conditioner.names)
-    unknown = [name for name in lines[0] if name not in known]
+    known = ("seed", *_readable(model, plan), *model.conditioner.names)
+    unknown = [name for name in lines[0][1] if name not in known]
     if unknown:
-        raise MedsynthError(f"table: nothing reads the column {unknown[0]}; this run knows {', '.join(known)}")
+        raise MedsynthError(f"table: nothing reads the column {shown(unknown[0])}; this run knows {', '.join(known)}")
     rows = []
-    for number, line in enumerate(lines):
+    for index, (number, line) in enumerate(lines):
         told = {name: value.strip() for name, value in line.items() if value is not None and value.strip()}
         try:
-            condition: dict[str, Attribute] = {name: told[name] for name in model.conditioner.names if name in told}
-            condition = {**given, **condition}
-            model.conditioner.check(condition)
-            parents = {role: told[role] for role in roles if role in told}
-            missing = [role for role in plan.roles if role not in parents and role in (SOURCE, SECOND)]
-            if missing:
-                raise MedsynthError(f"plan.edit={plan.edit} needs the column {missing[0]}")
-            numbers: dict[str, Any] = {name: _number(told, name, getattr(plan, name)) for name in _NUMBERS}
-            replace(plan, **numbers)  # checks them
-            own = "seed" in told
-            rows.append(
-                Row(number, _seed(told["seed"]) if own else seed, 0 if own else number, condition, parents, **numbers)
-            )
+            rows.append(_row(model, plan, index, told, seed, given))
         except MedsynthError as error:
-            raise MedsynthError(f"table line {number + 2}: {error}") from None
+            raise MedsynthError(f"table line {number}: {error}") from None
     return rows
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def shown(name: str) -> str:
+    """A name out of a file as it may stand in a message: what is no short word is not repeated."""
+    return name if name.isprintable() and 0 < len(name) <= 64 else "with a name that is none"
+
+
+def _roles(model: DiffusionModel, plan: EditPlan) -> tuple[str, ...]:
+    """Roles that a row of a table may name a parent for."""
+    seen = [name for name in (STYLE,) if model.conditioner.style]
+    edited = [role for role in plan.roles if role in (SOURCE, SECOND)]
+    return (*edited, *seen, *model.layout.given.parts)
+
+
+def _readable(model: DiffusionModel, plan: EditPlan) -> tuple[str, ...]:
+    roles, level = _roles(model, plan), LEVELS.get(plan.edit)
+    of_take = [SOURCE] if plan.take and SOURCE not in roles else []
+    return (*of_take, *roles, *([level] if level else []))
+
+
+def _row(
+    model: DiffusionModel,
+    plan: EditPlan,
+    index: int,
+    told: Mapping[str, str],
+    seed: int,
+    given: Mapping[str, Attribute],
+) -> Row:
+    condition: dict[str, Attribute] = {name: told[name] for name in model.conditioner.names if name in told}
+    condition = {**given, **condition}
+    model.conditioner.check(condition)
+    parents = {role: told[role] for role in _roles(model, plan) if role in told}
+    if SOURCE in told:
+        parents = {**parents, **{role: told[SOURCE] for role in plan.take if role not in parents}}
+    missing = [role for role in plan.roles if role not in parents]
+    if missing:
+        of = f"plan.edit={plan.edit}" if missing[0] in (SOURCE, SECOND) else "plan.take"
+        raise MedsynthError(f"{of} needs the column {missing[0]}")
+    level = LEVELS.get(plan.edit)
+    if level:
+        value: dict[str, Any] = {level: _number(told, level, getattr(plan, level))}
+        plan = replace(plan, **value)  # checks it
+    own = "seed" in told
+    noise = _seed(told["seed"]) if own else seed
+    return Row(index, noise, 0 if own else index, condition, parents, plan.strength, plan.amount, plan.share)
+
+
+def _read(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Rows, each with the number of its last line in the file."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream, strict=True)
-            lines = list(reader)
+            lines = [(reader.line_num, line) for line in reader]
             names = reader.fieldnames or []
     except FileNotFoundError:
         raise MedsynthError("table names no file") from None
@@ -199,7 +270,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         raise MedsynthError("the table has no row under its names")
     if len(set(names)) < len(names):
         raise MedsynthError("the table has a column twice")
-    if any(None in line for line in lines):
+    if any(None in line for _, line in lines):
         raise MedsynthError("a row of the table is longer than its first line; put texts with commas into quotes")
     return lines
 

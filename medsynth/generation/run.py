@@ -14,9 +14,10 @@ from rich.progress import Progress, TaskID
 from medsynth.data.preparation import Preparation
 from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
+from medsynth.generation.inpainting import require_labels
 from medsynth.generation.making import Maker
 from medsynth.generation.parents import Origins, Parents
-from medsynth.generation.plan import SOURCE, EditPlan, Row, planned_rows, table_rows
+from medsynth.generation.plan import LEVELS, SOURCE, EditPlan, Row, planned_rows, table_rows
 from medsynth.generation.writing import (
     PARTS,
     SHEET_FILE,
@@ -71,8 +72,8 @@ def generate(
 ) -> GenerateReport:
     """Make `count` samples, or the rest of them where an earlier call stopped.
 
-    A model with classes makes them in turn, sample i the i-th class, unless `condition` or a row
-    of the table names one.
+    A model with classes makes them in turn, sample i the i-th class, unless `condition` names one. With
+    a table or an edit nothing goes in turn: what neither says, nor an edited parent, is left open.
 
     Args:
         run: RUN.
@@ -138,15 +139,29 @@ def _rows(maker: Maker, table: Path | None, count: int | None, seed: int, given:
         rows = table_rows(model, plan, table, seed=seed, given=given)
     else:
         ids = [] if parents is None else parents.ids(plan.split)
-        rows = planned_rows(model, plan, ids, count=count or DEFAULT_COUNT, seed=seed, given=given)
+        split_of = (lambda _: None) if parents is None else lambda name: parents.split_of(parents.record(name))
+        rows = planned_rows(model, plan, ids, count=count or DEFAULT_COUNT, seed=seed, given=given, split_of=split_of)
     if parents is None and any(row.parents for row in rows):
         raise MedsynthError("the table names scans: set parents to the folder of cases or samples that has them")
     if parents is not None:
-        for name in {name for row in rows for name in row.parents.values()}:
-            parents.record(name)
+        if not any(row.parents for row in rows):
+            raise MedsynthError("parents is set, and nothing is made from them: set plan or plan.take, or leave it out")
         for row in rows:
-            parents.origins(row.parents.values())
+            _check_parents(parents, row, plan)
     return rows
+
+
+def _check_parents(parents: Parents, row: Row, plan: EditPlan) -> None:
+    for name in row.parents.values():
+        record = parents.record(name)
+        found = parents.split_of(record)
+        if plan.split is not None and found != plan.split:
+            raise MedsynthError(
+                f"plan.split={plan.split}, and {name} is of {found or 'no known split'}; set plan.split=null"
+            )
+    if plan.edit == "inpaint":
+        require_labels(parents.record(row.parents[SOURCE]), plan.mask.labels)
+    parents.origins(row.parents.values())
 
 
 def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
@@ -177,6 +192,9 @@ class _Job:
         """What the record says of an edit, beside the sampler."""
         plan = self.maker.plan
         own: dict[str, Attribute] = {"noise": row.noise} if row.noise != row.index else {}
+        if row.parents:
+            order = list(dict.fromkeys(row.parents.values()))
+            own["edit.roles"] = " ".join(f"{role}={order.index(name)}" for role, name in sorted(row.parents.items()))
         if plan.edit == "none":
             return own
         names = {
@@ -189,7 +207,7 @@ class _Job:
         said: dict[str, Attribute] = {f"edit.{name}": getattr(plan, name) for name in names}
         if plan.edit == "inpaint":
             said["edit.mask"] = json.dumps(asdict(plan.mask), sort_keys=True)
-        level = {"image_to_image": "strength", "variations": "amount", "interpolate": "share"}.get(plan.edit)
+        level = LEVELS.get(plan.edit)
         if level is not None:
             said[f"edit.{level}"] = getattr(row, level)
         return {**own, "edit": plan.edit, **said}
@@ -207,7 +225,7 @@ class _Job:
             record.seed == row.seed
             and record.checkpoint == self.run.checkpoint
             and record.sampler == {**self.sampler, **self.edit(row)}
-            and record.condition == self.maker.attributes(row, row.parents.get(SOURCE))
+            and record.condition == self.maker.attributes(row, self.maker.source(row))
             and record.parents == self._origins(row).parents
         )
 

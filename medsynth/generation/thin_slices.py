@@ -89,6 +89,7 @@ class ThinSlices:
         own[axis] = slice(None, None, self.plan.factor)
         between[tuple(own)] = False
         images: dict[str, NDArray[Any]] = {}
+        scaling = {}
         for channel, part, range_ in zip(layout.images, x, scan.ranges, strict=False):
             stored = self._stored(record, channel.name)
             made = to_native(own_units(part.cpu().numpy(), range_), scan.grid, scan.fine, label=False)
@@ -96,13 +97,14 @@ class ThinSlices:
             whole = np.zeros(scan.fine.shape, dtype=stored.array.dtype)
             whole[tuple(own)] = stored.array
             images[channel.name] = paste(whole, stored.from_units(made.values), between)
+            scaling[channel.name] = (stored.slope, stored.intercept)
         label = None
         if layout.label is not None:
             decoded = layout.label.decode(x[len(layout.images) :])
             label = to_native(decoded, scan.grid, scan.fine, label=True).values
             if layout.label.name in record.channels:
                 label[tuple(own)] = self._stored(record, layout.label.name).array
-        return Made(images, label, scan.fine)
+        return Made(images, label, scan.fine, scaling)
 
     def _stored(self, record: Record, name: str) -> Stored:
         return read_stored(inside(self.parents.folder, record.channels[name].path))

@@ -1,13 +1,15 @@
 """Samples on disk: volumes first, then the record that says they are whole, a contact sheet at the end."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from medsynth.data.contact_sheet import contact_sheet
-from medsynth.data.nifti import read_nifti, write_nifti
+from medsynth.data.nifti import Stored, read_nifti, write_nifti, write_stored
 from medsynth.errors import MedsynthError
 from medsynth.files import inside, sha256_file, write_json
 from medsynth.geometry import Geometry
@@ -23,11 +25,15 @@ SHEET_FILE = "contact_sheet.png"
 
 
 class Made(NamedTuple):
-    """One sample, not yet written: images by name, a label map or None, and their place."""
+    """One sample, not yet written: images by name, a label map or None, and their place.
+
+    `scaling` holds (slope, intercept) of images that are stored as their source scales them.
+    """
 
     images: dict[str, NDArray[Any]]
     label: NDArray[Any] | None
     geometry: Geometry
+    scaling: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
 
 def label_of(layout: Layout) -> LabelChannel | None:
@@ -41,7 +47,11 @@ def write_volumes(out: Path, index: int, made: Made, layout: Layout, derived: bo
     channels = {}
     for image in layout.images:
         path = f"volumes/{index:06d}_{image.name}.nii.gz"
-        write_nifti(out / path, made.images[image.name].reshape(made.geometry.shape), made.geometry, said)
+        array = made.images[image.name].reshape(made.geometry.shape)
+        if image.name in made.scaling:
+            write_stored(out / path, Stored(array, *made.scaling[image.name], made.geometry), said)
+        else:
+            write_nifti(out / path, array, made.geometry, said)
         channels[image.name] = Channel(
             path=path, kind="image", units=image.units, modality=image.modality, sha256=sha256_file(out / path)
         )

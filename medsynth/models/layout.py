@@ -215,7 +215,7 @@ class Layout:
         for channel, part, (low, high) in zip(self.images, x, own, strict=False):
             values = (part.float().clamp(-1, 1) + 1) / 2 * (high - low) + low
             array = values.cpu().numpy()
-            images[channel.name] = np.round(array).astype(_integer_type(channel)) if channel.integer else array
+            images[channel.name] = np.round(array).astype(_integer_type(low, high)) if channel.integer else array
         if not self.label:
             return Decoded(images, None)
         return Decoded(images, self.label.decode(x[len(self.images) :]))
@@ -267,7 +267,7 @@ def _label_from(content: Mapping[str, Any] | None) -> LabelChannel | None:
     return LabelChannel(name=content["name"], values=values, reach=content["reach"])
 
 
-def _integer_type(channel: ImageChannel) -> type[np.integer[Any]]:
-    """The smallest of the types that viewers read which holds the channel's range."""
+def _integer_type(low: float, high: float) -> type[np.integer[Any]]:
+    """The smallest of the types that viewers read which holds the range."""
     types = (np.uint8, np.int16, np.int32)
-    return next((t for t in types if np.iinfo(t).min <= channel.low and channel.high <= np.iinfo(t).max), np.int64)
+    return next((t for t in types if np.iinfo(t).min <= low and high <= np.iinfo(t).max), np.int64)

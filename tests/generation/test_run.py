@@ -1,7 +1,6 @@
 """Generation: the same sample alone, in a batch, after a stop, in a notebook; the right place and units."""
 
 import json
-from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -12,48 +11,20 @@ import torch
 
 import medsynth
 from medsynth.data.nifti import read_nifti
-from medsynth.data.resampling import Resampling
-from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError, RunError
 from medsynth.generation import run as generation
 from medsynth.generation.run import generate
 from medsynth.models.conditioner import Asked
 from medsynth.models.drawing import sample_latents
 from medsynth.models.sampling import SAMPLERS, SamplingPlan
-from medsynth.nets.autoencoders import Haar
-from medsynth.nets.unet import UNet
 from medsynth.records import CaseRecord, SampleRecord, read_records
-from medsynth.training.objective import Objective
-from medsynth.training.plan import DataPlan, ImageInput, Schedule
-from medsynth.training.run import train
 
 PLAN = SamplingPlan(steps=4)
 
 
 @pytest.fixture(scope="module")
-def run(make_cases, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("generation")
-    cases = make_cases(folder / "cases")
-    train(
-        cases,
-        folder / "run",
-        data=DataPlan(
-            images=(ImageInput(name="image", kind="window", low=-50, high=250),),
-            label="label",
-            resampling=Resampling(orientation=None, spacing=None, size=(8, 8, 12)),
-            split=SplitPlan(validation=0.2, test=0.2),
-            conditions=("class",),
-            batch_size=2,
-        ),
-        autoencoder=Haar(),
-        model=partial(UNet, features=(8, 8), head_channels=8, norm_groups=4),
-        objective=Objective(warmup=2),
-        trainer=Schedule(steps=4, validate_every=2, checkpoint_every=4, preview_every=4, preview_count=0),
-        cache=folder / "cache",
-        precision="fp32",
-        progress=False,
-    )
-    return folder / "run"
+def run(trained):
+    return trained("joint")
 
 
 @pytest.fixture(scope="module")
