@@ -58,6 +58,9 @@ class Maker:
             if name not in known:
                 can = ", ".join(known) or "nothing: it was trained without data.given and data.style"
                 raise MedsynthError(f"plan.take: the run is not told {name} of a scan; it can be told {can}")
+        given = self.model.layout.given.label
+        if self.plan.label == "remove" and given is not None and given.name not in self.plan.take:
+            raise MedsynthError(f"plan.label=remove: the run is given label maps; set plan.take=[{given.name}] too")
         if self.plan.edit != "none" and self.preparation.resampling.slices is not None:
             raise MedsynthError("plan.edit: the run makes slices; edits need one of whole volumes or pictures")
         if self.plan.edit == "thin_slices" and self.model.layout.rank == 2:
