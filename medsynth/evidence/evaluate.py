@@ -157,8 +157,8 @@ def read_samples(folder: Path, preparation: Preparation) -> Samples:
             if array.shape != grid.shape or not np.allclose(spacing, grid.spacing, rtol=1e-3):
                 raise GeometryError(
                     f"sample {record.id} has {array.shape} voxels of {np.round(spacing, 3).tolist()} mm, the "
-                    f"preparation says {grid.shape} of {np.round(grid.spacing, 3).tolist()}; edited scans lie on grids of "
-                    "their own: evaluate samples that are not edited, or generate anew"
+                    f"preparation says {grid.shape} of {np.round(grid.spacing, 3).tolist()}; edited scans lie on "
+                    "grids of their own: evaluate samples that are not edited, or generate anew"
                 )
             found.append(array)
     images = {name: np.stack(arrays[name]).astype(np.float32) for name in wanted}
