@@ -1,4 +1,4 @@
-"""Whether a run obeys sentences that it was not trained on: the table for `medsynth generate` and the map for the judge.
+"""Does a run obey sentences that it was not trained on: the table for `medsynth generate`, the map for the judge.
 
 `python benchmarks/paraphrases.py --out FOLDER [--each 16]` writes FOLDER/wanted.csv, each sentence of paraphrases.csv
 that often, and FOLDER/map.json, the class that each sentence says. Then
