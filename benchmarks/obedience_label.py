@@ -48,7 +48,7 @@ from medsynth.errors import MedsynthError
 from medsynth.evidence.evaluate import read_samples
 from medsynth.files import sha256_json
 from medsynth.metrics.controls import ImageSet, shuffled_labels
-from medsynth.models.layout import LabelChannel, Layout
+from medsynth.models.layout import Given, LabelChannel, Layout
 from medsynth.records import SAMPLES_FILE, SampleRecord, read_records
 
 SHARE = 0.9
@@ -100,7 +100,7 @@ def with_label(preparation: Preparation, records: Sequence[SampleRecord]) -> Pre
     if not maps:
         raise MedsynthError("the samples hold no label map; copy beside each the map that it was given")
     label = LabelChannel(name=maps[0], values={0: "background", **records[0].labels})
-    return dataclasses.replace(preparation, layout=dataclasses.replace(preparation.layout, label=label))
+    return dataclasses.replace(preparation, layout=dataclasses.replace(preparation.layout, label=label, given=Given()))
 
 
 def indexed(maps: Sequence[NDArray[Any]], values: Sequence[int]) -> NDArray[np.int64]:
