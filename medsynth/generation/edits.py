@@ -25,8 +25,8 @@ from medsynth.models.model import DiffusionModel
 
 _FAR = 1e6
 _RETURN_LOW, _RETURN_HIGH = 0.002, 2.0
-"""Levels between which time travel goes back, in standard deviations of the data. Neighbouring voxels agree at low noise
-only: with a lowest level of 0.1 a seam is left on radiographs (docs/results.md)."""
+"""Levels between which time travel goes back, in standard deviations of the data. Neighbouring voxels agree at low
+noise alone: with a lowest level of 0.1 a seam is left on radiographs."""
 
 
 @dataclass(frozen=True)
