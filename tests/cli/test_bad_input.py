@@ -289,7 +289,7 @@ def test_runs_that_are_damaged_or_hostile(refused: Refused, run: Path, tmp_path:
         (["count=0"], "count and batch_size are at least 1"),
         (["condition={class: a}"], "not conditioned on class; it knows nothing (it is unconditional)"),
         (["sampler=eiler"], "there is no sampler 'eiler'; there are: ancestral, dpmpp_2m, dpmpp_2m_sde, euler, heun"),
-        (["sampler=ancestral"], "set sampler.grid=karras"),
+        (["sampler=ancestral", "sampler.steps=1001"], "the model's schedule has 1000"),
         (["sampler=unipc", "sampler.options.order=0"], "sampler.options.order is at least 1"),
         (["sampler=heun", "sampler.options.churn=x"], "sampler.options.churn is of another kind than 0.0"),
         (["sampler.steps=0"], "steps is at least 1"),
