@@ -102,6 +102,7 @@ def sheet(out: Path, records: list[SampleRecord], layout: Layout) -> None:
         return found.reshape(found.shape[:2]) if planes else found
 
     window = None if any(record.parents for record in shown) else (first.low, first.high)
+    said = "synthetic in part" if any(record.parents for record in records) else "synthetic"
     contact_sheet(
         out / SHEET_FILE,
         [array(record, first.name) for record in shown],
@@ -110,5 +111,5 @@ def sheet(out: Path, records: list[SampleRecord], layout: Layout) -> None:
         labels=[array(record, label.name) for record in shown] if label and outlined else None,
         label_names=label.values if label and outlined else None,
         captions=[" ".join(str(value) for value in (record.id, *record.condition.values())) for record in shown],
-        title=f"synthetic, {len(records)} samples" + (f", the first {len(shown)}" if len(records) > len(shown) else ""),
+        title=f"{said}, {len(records)} samples" + (f", the first {len(shown)}" if len(records) > len(shown) else ""),
     )
