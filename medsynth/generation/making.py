@@ -91,9 +91,8 @@ class Maker:
                 if origin is None:
                     continue
                 told = self.parents.prepared(origin).told
-                if not told.present[place]:
-                    raise MedsynthError(f"case {origin}: it has no {name} to make a sample from; name another")
-                given[name] = told.channels[part]
+                if told.present[place]:  # a scan that lacks it leaves it open
+                    given[name] = told.channels[part]
             if STYLE in row.parents:
                 shown = self.parents.prepared(row.parents[STYLE]).x
                 style = style_of(shown[: len(self.model.layout.images)])
@@ -188,8 +187,10 @@ class Maker:
         decoded = layout.decode(x, ranges)
         label = decoded.label
         given = layout.given.label
-        if given is not None and given.name in row.parents and asked.given is not None:
-            label = given.decode(asked.given.channels[layout.given.parts[given.name]])
+        if given is not None and asked.given is not None:
+            parts = layout.given.parts
+            if asked.given.present[list(parts).index(given.name)]:
+                label = given.decode(asked.given.channels[parts[given.name]])
         # A slice of a volume lies somewhere in the patient, which a plane cannot say.
         place3 = grid if self.preparation.resampling.slices is None else grid.as_volume
         return Made(decoded.images, label, place3)

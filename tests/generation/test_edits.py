@@ -357,12 +357,19 @@ def test_a_label_map_or_a_style_from_a_scan_makes_it_a_parent(trained, tmp_path,
         make(run, tmp_path / "out", parents=run.parent / "cases", count=3, plan=EditPlan(take=(other,)))
 
 
-def test_a_parent_without_the_label_map_that_is_taken_is_refused(trained, tmp_path, rewritten):
+def test_a_parent_without_the_label_map_that_is_taken_leaves_it_open(trained, tmp_path, rewritten):
     run = trained("told")
     cases = shutil.copytree(run.parent / "cases", tmp_path / "cases")
     rewritten(cases, record=lambda _, r: replace(r, channels={"image": r.channels["image"]}, labels={}))
-    with pytest.raises(MedsynthError, match="case case000: it has no label"):
-        make(run, tmp_path / "out", parents=cases, count=1, plan=EditPlan(take=("label",)))
+    (record,) = make(run, tmp_path / "out", parents=cases, count=1, plan=EditPlan(take=("label",)))
+    (free,) = make(run, tmp_path / "free", count=1, condition=dict(record.condition))
+    assert "label" not in record.channels
+    assert record.parents
+    made, open_ = (
+        read_nifti(tmp_path / folder / r.channels["image"].path).array
+        for folder, r in (("out", record), ("free", free))
+    )
+    assert np.array_equal(made, open_)
 
 
 # the same again
