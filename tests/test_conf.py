@@ -100,7 +100,7 @@ def test_functions_have_the_defaults_of_the_configuration() -> None:
     """A notebook that names no setting gets what the command gets."""
     for name in SAMPLERS:
         plan = SamplingPlan.usual(name)
-        assert yaml.safe_load(read_config(f"sampler/{name}")) == {
+        assert composed("generate", f"sampler={name}")["sampler"] == {
             **asdict(plan),
             "options": {**SamplingPlan.defaults(name), **plan.options},
         }
