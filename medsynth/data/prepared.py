@@ -62,6 +62,14 @@ class CasePlan:
         size = tuple(side + 2 * margin for side in self.resampling.size)
         return replace(self, resampling=replace(self.resampling, size=size))
 
+    def without_missing(self, record: Record) -> "CasePlan":
+        """The same without the channels that are made and that the case lacks."""
+        there = {name: intensity for name, intensity in self.intensity.items() if name in record.channels}
+        plan = replace(self, intensity=there)
+        if self.label is None or self.label_given or self.label in record.channels:
+            return plan
+        return replace(plan, label=None, label_values=())
+
 
 def prepare_case(folder: Path, record: Record, plan: CasePlan) -> dict[str, Tensor]:
     """One case's files as tensors.
@@ -78,7 +86,7 @@ def prepare_case(folder: Path, record: Record, plan: CasePlan) -> dict[str, Tens
     present = [name in given for name in plan.given] + ([label is not None] if plan.label_given else [])
     volumes = {name: _scaled(part.array, case.ranges[name]) for name, part in case.images.items()}
     mask = None if case.label is None else case.label.array
-    geometry = case.images[next(iter(plan.intensity))].geometry
+    geometry = case.geometry
     slices = plan.resampling.slices
     if slices is None:
         x = _stacked(volumes, mask, plan)[None]
@@ -109,7 +117,7 @@ def _scaled(array: NDArray[np.float32], between: tuple[float, float]) -> NDArray
 
 def _stacked(images: Mapping[str, NDArray[np.float32]], mask: NDArray[Any] | None, plan: CasePlan) -> Tensor:
     """(C + G, *spatial): images made, a label map made, images given, a label map given."""
-    shape = next(iter(images.values())).shape
+    shape = mask.shape if mask is not None else next(iter(images.values())).shape
     labels = []
     if plan.label is not None:
         nothing = torch.zeros(len(plan.label_values), *shape)

@@ -161,6 +161,11 @@ class CaseArrays(NamedTuple):
     label: Resampled | None
     ranges: dict[str, tuple[float, float]]
 
+    @property
+    def geometry(self) -> Geometry:
+        """The grid of all that was read."""
+        return next(part.geometry for part in (*self.images.values(), self.label) if part is not None)
+
 
 def resample(array: NDArray[Any], geometry: Geometry, plan: Resampling, *, label: bool, fill: float) -> Resampled:
     """Bring one channel to the plan's orientation, spacing and size.
@@ -255,7 +260,12 @@ def read_case(
         images: the intensity of each image channel that is wanted.
         label: name of the label channel, or None.
         plan: orientation, spacing and size.
+
+    Raises:
+        MedsynthError: nothing is wanted of it, it lacks a channel, or its channels do not lie on one grid.
     """
+    if not images and label is None:
+        raise MedsynthError(f"case {record.id} has no channel of this run; it has {', '.join(record.channels)}")
     resampled, ranges = {}, {}
     for name, intensity in images.items():
         array, geometry = read_channel(folder, record, name)

@@ -23,8 +23,6 @@ from medsynth.models.sampling import SamplingPlan
 from medsynth.models.style import style_of
 from medsynth.records import Attribute
 
-_STOCHASTIC = ("ancestral", "dpmpp_2m_sde")
-
 
 @dataclass(frozen=True)
 class Maker:
@@ -70,10 +68,10 @@ class Maker:
             raise MedsynthError(
                 f"plan.take: {thick[0]} of a scan has thick slices, plan.edit=thin_slices makes thin ones; leave it out"
             )
-        if self.plan.edit in ("variations", "interpolate") and self.sampling.name in _STOCHASTIC:
+        if self.plan.edit in ("variations", "interpolate") and self.sampling.stochastic:
             raise MedsynthError(
                 f"plan.edit={self.plan.edit} goes back to the noise of a scan, and sampler={self.sampling.name} adds "
-                "other; take sampler=heun or another without noise"
+                "other; take sampler=dpmpp_2m or another without noise"
             )
 
     def asked(self, row: Row, source: str | None = None) -> Asked:
@@ -90,12 +88,11 @@ class Maker:
                 origin = row.parents.get(name)
                 if origin is None:
                     continue
-                told = self.parents.prepared(origin).told
+                told = self.parents.shown(origin).told
                 if told.present[place]:  # a scan that lacks it leaves it open
                     given[name] = told.channels[part]
             if STYLE in row.parents:
-                shown = self.parents.prepared(row.parents[STYLE]).x
-                style = style_of(shown[: len(self.model.layout.images)])
+                style = style_of(self.parents.look(row.parents[STYLE]))
         return Asked(
             self.attributes(row, source), style, self.model.layout.given.tell(self.model.layout.grid.shape, given)
         )
@@ -177,8 +174,7 @@ class Maker:
         grid, ranges = layout.grid, None
         place = self.source(row) or next((row.parents[n] for n in layout.given.parts if n in row.parents), None)
         if place is not None and self.parents is not None:
-            found = self.parents.prepared(place)
-            grid = Geometry(grid.shape, found.affine.numpy())
+            grid = Geometry(grid.shape, self.parents.shown(place).affine.numpy())
             if SOURCE in row.parents:
                 own = self.parents.prepared(row.parents[SOURCE]).ranges
                 if SECOND in row.parents:

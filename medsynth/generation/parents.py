@@ -120,17 +120,40 @@ class Parents:
         """Train, validation or test for the run; None where that is not known."""
         return self._split.get(record.patient or "") or record.split
 
-    @functools.lru_cache(maxsize=32)  # noqa: B019 - lives as long as the folder is worked on
     def prepared(self, name: str) -> Prepared:
         """A parent in the form of a sample; of a volume that is cut into slices the middle one.
 
         Raises:
             MedsynthError: it lacks a channel, or its file was changed.
         """
-        item = prepare_case(self.folder, self.record(name), self.plan)
+        return self._prepared(name, whole=True)
+
+    def shown(self, name: str) -> Prepared:
+        """What there is of a parent that something is taken of: it may lack what is made, the other modality, say.
+
+        Raises:
+            MedsynthError: it has no channel of the run, or its file was changed.
+        """
+        wanted = [*self.plan.intensity, *([self.plan.label] if self.plan.label and not self.plan.label_given else [])]
+        return self._prepared(name, whole=all(channel in self.record(name).channels for channel in wanted))
+
+    def look(self, name: str) -> Tensor:
+        """The images (I, *spatial) of a parent whose style is taken, which may lack a label map.
+
+        Raises:
+            MedsynthError: it lacks one of them, or its file was changed.
+        """
+        found = self.shown(name)
+        if len(found.ranges) < len(self.plan.intensity):
+            found = self.prepared(name)  # which says what it lacks
+        return found.x[: len(self.plan.intensity)]
+
+    @functools.lru_cache(maxsize=32)  # noqa: B019 - lives as long as the folder is worked on
+    def _prepared(self, name: str, *, whole: bool) -> Prepared:
+        plan = self.plan if whole else self.plan.without_missing(self.record(name))
+        item = prepare_case(self.folder, self.record(name), plan)
         x = item["x"][len(item["x"]) // 2]
-        made = self.plan.made
-        return Prepared(x[:made], Told(x[made:], item["present"]), item["range"], item["affine"])
+        return Prepared(x[: plan.made], Told(x[plan.made :], item["present"]), item["range"], item["affine"])
 
     def attributes(self, name: str) -> Mapping[str, Attribute]:
         """What is known of a case, its geometry's share too, or what a sample was asked to be."""

@@ -193,13 +193,20 @@ def table_rows(
     row nor an edited parent says anything stay open.
 
     Raises:
-        MedsynthError: no table, a column that nothing reads, a value that does not fit; named by its line.
+        MedsynthError: no table, a column that nothing reads or that means two things, a value that does not fit;
+            named by its line.
     """
     lines = _read(path)
     known = ("seed", *_readable(model, plan), *model.conditioner.names)
     unknown = [name for name in lines[0][1] if name not in known]
     if unknown:
         raise MedsynthError(f"table: nothing reads the column {shown(unknown[0])}; this run knows {', '.join(known)}")
+    twice = [name for name in lines[0][1] if known.count(name) > 1]
+    if twice:
+        raise MedsynthError(
+            f"table: the column {twice[0]} means two things, the plan's {twice[0]} and an attribute of the run; leave it "
+            f"out of the table and set condition='{{{twice[0]}: ...}}', one job for each value"
+        )
     rows = []
     for index, (number, line) in enumerate(lines):
         told = {name: value.strip() for name, value in line.items() if value is not None and value.strip()}

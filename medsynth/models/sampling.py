@@ -100,6 +100,11 @@ class SamplingPlan:
         return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
     @property
+    def stochastic(self) -> bool:
+        """Whether the sampler adds noise on its way."""
+        return self.name in ("ancestral", "dpmpp_2m_sde") or self.options.get("churn", 0) > 0
+
+    @property
     def _high(self) -> float:
         return math.inf if self.guidance_high is None else self.guidance_high
 

@@ -633,6 +633,14 @@ def test_a_label_that_the_last_scan_lacks_stops_before_the_first(trained, rewrit
             {"plan": EditPlan(edit="variations"), "sampler": SamplingPlan(name="dpmpp_2m_sde", steps=2)},
             "sampler=dpmpp_2m_sde adds other",
         ),
+        (
+            "joint",
+            {
+                "plan": EditPlan(edit="interpolate"),
+                "sampler": SamplingPlan(name="heun", steps=2, options={"churn": 5.0}),
+            },
+            "sampler=heun adds other",
+        ),
     ],
 )
 def test_what_no_edit_can_do_is_one_clear_line(trained, tmp_path, kind, settings, says):

@@ -1,6 +1,7 @@
 """Rows of a plan: parents and classes in turn, a table read as it stands, hostile tables refused in one line."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -154,6 +155,17 @@ def test_tables_that_make_no_sense(model, rows, plan, text, says):
     with pytest.raises(MedsynthError, match=says) as error:
         rows(model, plan, text)
     assert "\n" not in str(error.value)
+
+
+def test_a_column_with_two_meanings_is_refused(rows):
+    """The strength of the field of an MR scanner, say, where an edit has a strength too."""
+    known = SimpleNamespace(names=("strength",), style=False, check=lambda given: None)
+    model = SimpleNamespace(conditioner=known, layout=SimpleNamespace(given=SimpleNamespace(parts={})))
+    assert rows(model, EditPlan(), "strength\n3\n")[0].condition == {"strength": "3"}
+    for plan in (EditPlan(edit="image_to_image"), EditPlan(edit="image_to_image", strength=0.2)):
+        with pytest.raises(MedsynthError, match=r"the column strength means two things, .* condition='\{strength: "):
+            rows(model, plan, "parent,strength\nx,0.5\n")
+        assert rows(model, plan, "parent\nx\n")[0].strength == plan.strength
 
 
 def test_a_table_that_is_not_there(model, tmp_path):
