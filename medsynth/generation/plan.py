@@ -204,8 +204,8 @@ def table_rows(
     twice = [name for name in lines[0][1] if known.count(name) > 1]
     if twice:
         raise MedsynthError(
-            f"table: the column {twice[0]} means two things, the plan's {twice[0]} and an attribute of the run; leave it "
-            f"out of the table and set condition='{{{twice[0]}: ...}}', one job for each value"
+            f"table: the column {twice[0]} means two things, the plan's {twice[0]} and an attribute of the run; leave "
+            f"it out of the table and set condition='{{{twice[0]}: ...}}', one job for each value"
         )
     rows = []
     for index, (number, line) in enumerate(lines):
