@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from medsynth.data.nifti import write_nifti
+from medsynth.data.preparation import Preparation
 from medsynth.data.resampling import Resampling, SlicePlan
-from medsynth.data.split import SplitPlan
+from medsynth.data.split import SplitPlan, split_patients
 from medsynth.files import sha256_file
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
@@ -100,3 +101,12 @@ def rewritten():
         return folder
 
     return change
+
+
+@pytest.fixture(scope="session")
+def train_ids(trained):
+    """Cases that the run "joint" was trained on."""
+    run = trained("joint")
+    cases = read_records(run.parent / "cases" / "cases.jsonl", CaseRecord)
+    splits = split_patients(cases, Preparation.read(run).split)
+    return [case.id for case in cases if splits[case.patient] == "train"]
