@@ -1,15 +1,17 @@
-"""A small verb of its own, run through the real command and the real Hydra."""
+"""A small verb of its own through the real command and the real Hydra; a small run for bad input."""
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from medsynth.cli.inputs import cases_content
 from medsynth.cli.main import main
 from medsynth.cli.verbs import Verb
+from tests.cli.bad_input import FEW, SMALL, Refused
 
 MODULE = """
 import errno
@@ -45,6 +47,7 @@ def toy(
         file.write(f"{cases}|{steps}|{grid}|{extra}|{note}\\n")
     return SimpleNamespace(exit_code=1 if mode == "status" else 0)
 """
+
 
 CONFIG = """
 defaults:
@@ -104,3 +107,44 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
         return main(["toy", f"--config-dir={conf}", *given, *words], {"toy": verb})
 
     return Toy(run, cases, conf, tmp_path)
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Run a command that must fail: its one line."""
+
+    def run(*words: str) -> str:
+        capsys.readouterr()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            assert main(words) in (1, 2)
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        lines = [line for line in printed.err.splitlines() if not line.endswith("same command: going on")]
+        assert len(lines) == 1, printed.err
+        assert lines[0].startswith("medsynth: ")
+        assert "a bug" not in lines[0]
+        assert not [secret for secret in ("DOE", "Traceback") if secret in lines[0]]
+        return lines[0]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def cases(make_cases: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = make_cases(tmp_path_factory.mktemp("bad input") / "cases")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(cases: Path) -> Path:
+    out = cases.parent / "run"
+    assert main(["train", f"cases={cases}", f"out={out}", f"cache={cases.parent / 'cache'}", *SMALL]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def samples(run: Path) -> Path:
+    out = run.parent / "samples"
+    assert main(["generate", f"run={run}", f"out={out}", *FEW]) == 0
+    return out
