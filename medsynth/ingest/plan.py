@@ -45,6 +45,7 @@ class PlannedChannel:
         kind: "image" or "label".
         modality: DICOM code where the layout knows it; DICOM files say it themselves.
         index: which part of a 4D NIfTI file, None for a file of one volume.
+        volume: which volume of a DICOM series, see `medsynth.data.dicom_volumes`; None where it has one.
     """
 
     name: str
@@ -53,6 +54,7 @@ class PlannedChannel:
     kind: Literal["image", "label"] = "image"
     modality: str | None = None
     index: int | None = None
+    volume: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
