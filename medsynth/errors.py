@@ -30,5 +30,9 @@ class UnreadableError(MedsynthError):
     """A file that cannot be read whole, or holds what no volume holds (NaN)."""
 
 
+class NoGreyImageError(UnreadableError):
+    """A file that is whole and holds no grey image of a kind that is read: a report, colour, a film."""
+
+
 class RunError(MedsynthError):
     """A run folder or checkpoint that is cut short, altered or not to be trusted."""

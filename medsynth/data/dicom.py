@@ -13,7 +13,7 @@ from medsynth.data.dicom_file import number, numbers, quiet, read_file, read_hea
 from medsynth.data.dicom_pixels import compact, in_units, stored_frames
 from medsynth.data.dicom_slices import Slice, slices_of
 from medsynth.data.dicom_volumes import Volume, split_volumes
-from medsynth.errors import GeometryError, UnreadableError
+from medsynth.errors import GeometryError, NoGreyImageError, UnreadableError
 from medsynth.geometry import Geometry, stack_slices
 
 VOLUME_CLASSES = {
@@ -96,18 +96,26 @@ def _read_series(paths: Sequence[Path], volume: str | None) -> DicomImage:
     return DicomImage(compact(array), stack.geometry, units, modality)
 
 
-def slices_in(path: Path, header: Dataset) -> list[Slice]:
-    """The slices that a file adds to its series; none where it is an image by itself or is not understood.
+class Held(NamedTuple):
+    """What a file adds to its series: slices, none where it is an image by itself or is not understood.
 
-    Args:
-        path: of the file.
-        header: of it, whole but for the pixels; call inside `quiet`.
+    `passed` says why the file is none for us, "" otherwise.
     """
+
+    slices: tuple[Slice, ...]
+    passed: str
+
+
+def held_by(path: Path, header: Dataset) -> Held:
+    """What a file holds, from its header without the pixels; call inside `quiet`."""
     try:
         planar = require_understood(header)[1]
-        return [] if planar else slices_of(path, header)
+        return Held(() if planar else tuple(slices_of(path, header)), "")
+    except NoGreyImageError as error:
+        reason = str(error).partition("; ")[0]
+        return Held((), reason.partition(" Storage ")[2] or reason)  # the kind is said beside it
     except (UnreadableError, GeometryError):
-        return []  # reading the case says why
+        return Held((), "")  # reading the case says why
 
 
 def _chosen(volumes: Sequence[Volume], name: str | None) -> Sequence[Slice]:
@@ -141,22 +149,25 @@ def require_understood(header: Dataset) -> tuple[str, bool]:
     """Modality, and whether each file is an image by itself; call inside `quiet`.
 
     Raises:
-        UnreadableError: everything else, by name.
+        NoGreyImageError: a kind that is not read, by name.
+        UnreadableError: one that is, with values that are not understood.
     """
     uid = UID(str(header.get("SOPClassUID", "")))
-    name = uid.name if uid.name != uid else "an unknown SOP class"  # the name of an unknown UID is itself
+    if uid.name == uid:  # the name of an unknown UID is itself; a file cut short has none
+        raise UnreadableError("an unknown SOP class is not read; exclude the series")
+    name = uid.name
     if "Rows" not in header or "Columns" not in header:
-        raise UnreadableError(f"{name} holds no image; exclude the series")
+        raise NoGreyImageError(f"{name} holds no image; exclude the series")
     if int(header.get("SamplesPerPixel", 1)) != 1:
-        raise UnreadableError(f"{name} in colour; one grey value a pixel is needed, exclude the series")
+        raise NoGreyImageError(f"{name} in colour; one grey value a pixel is needed, exclude the series")
     photometric = str(header.get("PhotometricInterpretation", ""))
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise UnreadableError(f"{name} is not monochrome; one grey value a pixel is needed, exclude the series")
+        raise NoGreyImageError(f"{name} is not monochrome; one grey value a pixel is needed, exclude the series")
     if uid not in VOLUME_CLASSES and uid not in PLANE_CLASSES:
         read = ", ".join(dict.fromkeys([*VOLUME_CLASSES.values(), *PLANE_CLASSES.values()]))
-        raise UnreadableError(f"{name} is not read yet; only {read} images are; exclude the series")
+        raise NoGreyImageError(f"{name} is not read yet; only {read} images are; exclude the series")
     if uid in PLANE_CLASSES and int(number(header, "NumberOfFrames") or 1) > 1:
-        raise UnreadableError(f"{name} of several frames (a film) is not read yet; exclude the series")
+        raise NoGreyImageError(f"{name} of several frames (a film) is not read yet; exclude the series")
     if "ModalityLUTSequence" in header:
         raise UnreadableError("values go through a Modality LUT, which is not read yet; export with a rescale")
     modality = VOLUME_CLASSES.get(uid) or PLANE_CLASSES[uid]

@@ -8,44 +8,58 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from medsynth.data.dicom import PLANE_CLASSES, VOLUME_CLASSES, slices_in
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from medsynth.data.dicom import PLANE_CLASSES, VOLUME_CLASSES, Held, held_by
 from medsynth.data.dicom_file import quiet, read_header
-from medsynth.data.dicom_slices import Slice
 from medsynth.data.dicom_volumes import Volume, split_volumes
 from medsynth.ingest.inventory import Inventory
 from medsynth.ingest.patients import patient_of
 from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel
 from medsynth.ingest.pool import in_processes
+from medsynth.ingest.series_rule import Seen, SeriesRule
 from medsynth.records import Attribute
 
 _TAGS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID")
+_DESCRIPTIONS = ("SeriesDescription", "ProtocolName")
 _DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 _CHUNK = 64
 
 
 class Header(NamedTuple):
-    """What decides where a file belongs; empty texts where it does not say, and the slices that it holds."""
+    """What decides where a file belongs; empty texts where it does not say, and what it holds."""
 
     sop_class: str
     instance: str
     series: str
     study: str
     patient: str
-    slices: tuple[Slice, ...] = ()
+    modality: str
+    descriptions: tuple[str, ...]
+    held: Held
 
 
-def plan_dicom(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | None, workers: int) -> Found:
+def plan_dicom(
+    folder: Path,
+    inventory: Inventory,
+    pattern: re.Pattern[str] | None,
+    workers: int,
+    rule: SeriesRule | None = None,
+) -> Found:
     """Plan a case for each volume of each series (Series Instance UID of one patient's study), and for each radiograph.
 
     Several volumes in one series (echoes, b-values, times) are cases of one patient; what tells them
     apart is among their attributes. The channel is named after the modality. The patient is Patient ID; where that is
-    empty, the study stands for the patient, presumed. DICOMDIR files are left aside.
+    empty, the study stands for the patient, presumed. DICOMDIR files are left aside; what holds no grey image (colour,
+    reports) and what the rule does not want is passed over and counted.
 
     Args:
         folder: the source.
         inventory: of it.
         pattern: searched in the path of a series' first file instead of Patient ID.
         workers: processes that read headers.
+        rule: which series are wanted; None for all.
     """
     chunks = [inventory.dicom[start : start + _CHUNK] for start in range(0, len(inventory.dicom), _CHUNK)]
     headers: dict[PurePosixPath, Header | None] = {}
@@ -57,16 +71,40 @@ def plan_dicom(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | No
         if header is not None and header.sop_class == _DIRECTORY_CLASS:
             continue
         groups[_group(path, header)].append(path)
-    cases = [
-        case
-        for _, paths in sorted(groups.items())
-        for case in _cases(folder, paths, [headers[path] for path in paths], pattern)
-    ]
+    cases: list[PlannedCase] = []
+    seen: list[Seen] = []
+    for _, paths in sorted(groups.items()):
+        planned = _cases(folder, paths, [headers[path] for path in paths], pattern)
+        for case, slices in planned:
+            one = _seen([headers[path] for path in paths], slices, rule or SeriesRule())
+            seen.append(one)
+            if not one.passed:
+                cases.append(case)
     patients = {case.patient for case in cases}
-    series = f"{len(groups)} series and radiographs"
-    if len(cases) > len(groups):
-        series += f" with {len(cases)} volumes"
-    return Found("dicom", cases, f"a DICOM tree: {series} of {len(patients)} patients in {len(headers)} files")
+    text = f"a DICOM tree: {len(groups)} series and radiographs in {len(headers)} files"
+    text += f", of which {len(cases)} volumes or pictures of {len(patients)} patients are chosen"
+    return Found("dicom", cases, text, seen=tuple(seen))
+
+
+def _seen(headers: Sequence[Header | None], slices: int | None, rule: SeriesRule) -> Seen:
+    """What a volume of these files is, and whether it is chosen."""
+    known = [header for header in headers if header is not None]
+    if not known:
+        return Seen("not understood", None, "")  # reading it will say why
+    first = known[0]
+    kind = f"{first.modality or 'no modality'}, {_class_name(first.sop_class)}"
+    reasons = {header.held.passed for header in known}
+    passed = reasons.pop() if len(reasons) == 1 and len(known) == len(headers) else ""
+    if not passed:
+        modality = VOLUME_CLASSES.get(first.sop_class) or PLANE_CLASSES.get(first.sop_class)
+        passed = rule.against(modality, [text for header in known for text in header.descriptions], slices)
+    return Seen(kind, slices, passed)
+
+
+def _class_name(sop_class: str) -> str:
+    """The standard's name of a SOP class; an unknown one is not repeated."""
+    name = UID(sop_class).name
+    return "an unknown SOP class" if name == sop_class else name.removesuffix(" Storage")
 
 
 def _read_headers(folder: Path, paths: Sequence[PurePosixPath]) -> list[Header | None]:
@@ -76,12 +114,19 @@ def _read_headers(folder: Path, paths: Sequence[PurePosixPath]) -> list[Header |
         for path in paths:
             try:
                 header = read_header(folder / path)
-                sop_class, instance, series, study, patient = (str(header.get(tag) or "").strip() for tag in _TAGS)
-                slices = tuple(slices_in(folder / path, header))
-                found.append(Header(sop_class, instance, series, study, patient, slices))
+                sop_class, instance, series, study, patient = (_text(header, tag) for tag in _TAGS)
+                modality = _text(header, "Modality")
+                descriptions = tuple(_text(header, tag) for tag in _DESCRIPTIONS)
+                held = held_by(folder / path, header)
+                plain = modality if re.fullmatch(r"[A-Z]{2,16}", modality) else ""
+                found.append(Header(sop_class, instance, series, study, patient, plain, descriptions, held))
             except Exception:  # values are parsed when asked for; reading the case will say what is wrong
                 found.append(None)
     return found
+
+
+def _text(header: Dataset, tag: str) -> str:
+    return str(header.get(tag) or "").strip()
 
 
 def _group(path: PurePosixPath, header: Header | None) -> tuple[str, ...]:
@@ -94,18 +139,18 @@ def _group(path: PurePosixPath, header: Header | None) -> tuple[str, ...]:
 
 def _cases(
     folder: Path, paths: list[PurePosixPath], headers: Sequence[Header | None], pattern: re.Pattern[str] | None
-) -> list[PlannedCase]:
-    """A case for each volume of a series; one for a series that is not understood, whose reading says why."""
+) -> list[tuple[PlannedCase, int | None]]:
+    """A case and its slices for each volume of a series; one for a series that is not understood, as reading says."""
     whole = _case(folder, paths, headers[0], pattern)
-    slices = [part for header in headers if header is not None for part in header.slices]
-    if not slices or any(header is None or not header.slices for header in headers):
-        return [whole]
+    slices = [part for header in headers if header is not None for part in header.held.slices]
+    if not slices or any(header is None or not header.held.slices for header in headers):
+        return [(whole, None)]
     volumes = split_volumes(slices)
     if len(volumes) == 1:
-        return [whole]
+        return [(whole, len(slices))]
     (channel,) = whole.channels
     holders = Counter(path for volume in volumes for path in {part.path for part in volume.slices})
-    return [
+    cases = [
         replace(
             whole,
             source=f"{whole.source}/{volume.name}",
@@ -114,6 +159,7 @@ def _cases(
         )
         for volume in volumes
     ]
+    return [(case, len(volume.slices)) for case, volume in zip(cases, volumes, strict=True)]
 
 
 def _numbers_of(volume: Volume) -> dict[str, Attribute]:
@@ -133,7 +179,7 @@ def _case(
     folder: Path, paths: list[PurePosixPath], header: Header | None, pattern: re.Pattern[str] | None
 ) -> PlannedCase:
     first = paths[0]
-    known = header or Header("", "", "", "", "")
+    known = header or Header("", "", "", "", "", "", (), Held((), ""))
     refusal = None
     identity, patient_source = known.patient or None, "dicom"
     if pattern is not None:

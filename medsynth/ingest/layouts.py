@@ -14,6 +14,7 @@ from medsynth.ingest.nnunet import plan_nnunet
 from medsynth.ingest.patients import compile_pattern
 from medsynth.ingest.pictures import plan_pictures
 from medsynth.ingest.plan import Found
+from medsynth.ingest.series_rule import SeriesRule, passed_over
 from medsynth.ingest.table import plan_table
 
 LAYOUTS = ("auto", "dicom", "nifti", "decathlon", "nnunet", "bids", "pictures", "csv")
@@ -26,6 +27,7 @@ def find_cases(
     patient_pattern: str | None = None,
     modality: str | None = None,
     workers: int = 1,
+    series: SeriesRule | None = None,
 ) -> Found:
     """Plan the cases of `source`.
 
@@ -35,6 +37,7 @@ def find_cases(
         patient_pattern: regular expression whose one group is the patient.
         modality: DICOM code of NIfTI images in the channel "image", None when not known.
         workers: processes that read headers.
+        series: which DICOM series become cases; None for all.
 
     Raises:
         MedsynthError: nothing to read, or several layouts at once.
@@ -56,8 +59,12 @@ def find_cases(
     inventory = take_inventory(source)
     chosen = _detect(source, inventory) if layout == "auto" else layout
     _require_some(source, inventory, chosen)
-    found = _plan(source, inventory, chosen, pattern, modality, workers, vouched=layout == chosen)
+    if chosen == "dicom":
+        found = plan_dicom(source, inventory, pattern, workers, series)
+    else:
+        found = _plan(source, inventory, chosen, pattern, modality, vouched=layout == chosen)
     if not found.cases:
+        _require_chosen(found)
         raise MedsynthError(f"{source} is laid out as layout={chosen}, but not one case is in it; give a CSV instead")
     used = {path for case in found.cases for channel in case.channels for path in channel.paths}
     if chosen in ("decathlon", "nnunet"):
@@ -71,12 +78,9 @@ def _plan(
     layout: str,
     pattern: re.Pattern[str] | None,
     modality: str | None,
-    workers: int,
     *,
     vouched: bool,
 ) -> Found:
-    if layout == "dicom":
-        return plan_dicom(source, inventory, pattern, workers)
     if layout == "pictures":
         return plan_pictures(source, inventory, pattern, vouched=vouched)
     if layout == "decathlon":
@@ -86,6 +90,15 @@ def _plan(
     if layout == "bids":
         return plan_bids(source, inventory, pattern)
     return plan_nifti(source, inventory, pattern, modality)
+
+
+def _require_chosen(found: Found) -> None:
+    """Say why nothing of a DICOM tree is chosen."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in passed_over(found.seen).items())
+    if reasons:
+        raise MedsynthError(
+            f"none of the {len(found.seen)} series is chosen ({reasons}); set series.* or another source"
+        )
 
 
 def _detect(source: Path, inventory: Inventory) -> str:

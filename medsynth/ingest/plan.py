@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from medsynth.errors import MedsynthError
+from medsynth.ingest.series_rule import Seen
 from medsynth.records import Attribute, Split
 
 Reader = Literal["nifti", "picture", "dicom"]
@@ -89,12 +90,16 @@ class PlannedCase:
 
 
 class Found(NamedTuple):
-    """What a source holds: `text` says it in a few words, `aside` counts the files left aside by their ending."""
+    """What a source holds: `text` says it in a few words, `aside` counts the files left aside by their ending.
+
+    `seen` are the volumes and pictures of a DICOM tree, chosen or not.
+    """
 
     layout: str
     cases: list[PlannedCase]
     text: str
     aside: Mapping[str, int] = MappingProxyType({})
+    seen: tuple[Seen, ...] = ()
 
     @property
     def skipped(self) -> int:

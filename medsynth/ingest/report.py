@@ -19,6 +19,7 @@ class IngestReport:
         cases: written to cases.jsonl.
         refused: in refused.jsonl.
         aside: files left aside because the layout does not read them, by their ending.
+        passed: DICOM series passed over, by reason.
         resumed: of the cases, how many an earlier call had done.
         patients: different patient keys.
         unlabelled: cases without a label map, where others have one.
@@ -33,6 +34,7 @@ class IngestReport:
     cases: int
     refused: int
     aside: Mapping[str, int]
+    passed: Mapping[str, int]
     resumed: int
     patients: int
     unlabelled: int
@@ -64,6 +66,8 @@ class IngestReport:
         if self.aside:
             kinds = ", ".join(f"{count} {ending}" for ending, count in self.aside.items())
             table.add_row(f"files left aside ({kinds})", str(sum(self.aside.values())))
+        if self.passed:
+            table.add_row("series passed over, see above", str(sum(self.passed.values())))
         if self.resumed:
             table.add_row("done by an earlier call", str(self.resumed))
         table.add_row("refused", str(self.refused))

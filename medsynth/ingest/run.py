@@ -22,6 +22,7 @@ from medsynth.ingest.layouts import find_cases
 from medsynth.ingest.plan import Found
 from medsynth.ingest.pool import in_processes
 from medsynth.ingest.report import IngestReport, count_reasons
+from medsynth.ingest.series_rule import SeriesRule, passed_over, table_of
 from medsynth.ingest.settle import Settled, settle
 from medsynth.records import CASES_FILE, write_records
 
@@ -46,6 +47,7 @@ def ingest(
     patient_pattern: str | None = None,
     modality: str | None = None,
     labels: Mapping[str, str] | None = None,
+    series: SeriesRule | None = None,
     progress: bool = True,
 ) -> IngestReport:
     """Find the scans in `source`, check them, write them as cases into `out`.
@@ -68,6 +70,7 @@ def ingest(
         modality: DICOM code ("CT", "MR") of NIfTI images in the channel "image", which do not
             say it themselves; with CT they count as HU.
         labels: name of each value of the label maps, {"1": "liver"}, where the source names none.
+        series: which series of a DICOM tree become cases; None for all.
         progress: print what was found, a progress bar and the summary.
 
     Raises:
@@ -78,14 +81,19 @@ def ingest(
     secret = key_path(key)
     pseudonymiser = Pseudonymiser(load_key(secret, out))
     console, errors = Console(quiet=not progress), Console(stderr=True, quiet=not progress)
-    found = find_cases(source, layout=layout, patient_pattern=patient_pattern, modality=modality, workers=workers)
+    found = find_cases(
+        source, layout=layout, patient_pattern=patient_pattern, modality=modality, workers=workers, series=series
+    )
     console.print(f"found {found.text}", markup=False, soft_wrap=True)
+    if found.seen:
+        console.print(table_of(found.seen))
     names = _named(labels)
     if names:
         cases = [dataclasses.replace(plan, labels=plan.labels or names) for plan in found.cases]
         found = found._replace(cases=cases)
     settings: list[object] = [source.resolve().as_posix(), layout, patient_pattern, modality, licence, identity]
     settings += [sorted(names.items())] if names else []
+    settings += [dataclasses.asdict(series)] if series not in (None, SeriesRule()) else []
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         journal = Journal(out, _stamps(settings, pseudonymiser))
@@ -217,6 +225,7 @@ def _report(found: Found, settled: Settled, resumed: int, sources: Path) -> Inge
         cases=len(settled.records),
         refused=len(settled.refused),
         aside=found.aside,
+        passed=passed_over(found.seen),
         resumed=resumed,
         patients=len({record.patient for record in settled.records}),
         unlabelled=len(settled.records) - labelled if labelled else 0,
