@@ -13,6 +13,7 @@ from medsynth.data.dicom_file import number, numbers, quiet, read_file, read_hea
 from medsynth.data.dicom_pixels import compact, in_units, stored_frames
 from medsynth.data.dicom_slices import Slice, slices_of
 from medsynth.data.dicom_volumes import Volume, split_volumes
+from medsynth.data.tilt import straightened
 from medsynth.errors import GeometryError, NoGreyImageError, UnreadableError
 from medsynth.geometry import Geometry, stack_slices
 
@@ -49,7 +50,7 @@ class DicomImage(NamedTuple):
     modality: str
 
 
-def read_dicom(paths: Sequence[Path], volume: str | None = None) -> DicomImage:
+def read_dicom(paths: Sequence[Path], volume: str | None = None, *, tilt: str = "refuse") -> DicomImage:
     """Read the files of one series as a volume, or one radiograph as an image.
 
     The array is indexed (column, row, slice) or (column, row); slices are ordered by
@@ -60,6 +61,7 @@ def read_dicom(paths: Sequence[Path], volume: str | None = None) -> DicomImage:
     Args:
         paths: the files of one series, in any order.
         volume: which of its volumes, by the name that `split_volumes` gives it; None where there is one.
+        tilt: of a gantry: "refuse", or "resample" onto a straight grid.
 
     Raises:
         UnreadableError: cut short, a kind of DICOM that is not understood, no decoder, several volumes.
@@ -68,14 +70,14 @@ def read_dicom(paths: Sequence[Path], volume: str | None = None) -> DicomImage:
     """
     try:
         with quiet():
-            return _read_series(paths, volume)
+            return _read_series(paths, volume, tilted=tilt == "resample")
     except (UnreadableError, GeometryError, MemoryError):
         raise
     except Exception:  # values are parsed when first asked for, and broken ones fail in any way
         raise UnreadableError("the header holds values that are not understood; export the series again") from None
 
 
-def _read_series(paths: Sequence[Path], volume: str | None) -> DicomImage:
+def _read_series(paths: Sequence[Path], volume: str | None, *, tilted: bool) -> DicomImage:
     if not paths:
         raise UnreadableError("no DICOM files there; name the folder that holds the series")
     headers = {path: read_header(path) for path in paths}
@@ -88,12 +90,15 @@ def _read_series(paths: Sequence[Path], volume: str | None) -> DicomImage:
             raise UnreadableError("several radiographs are no volume; give each as a case of its own")
         return _radiograph(paths[0], modality)
     chosen = _chosen(split_volumes([part for path in paths for part in slices_of(path, headers[path])]), volume)
-    stack = stack_slices([part.plane for part in chosen], single_slice_mm=chosen[0].stated or 1.0)
+    stack = stack_slices([part.plane for part in chosen], single_slice_mm=chosen[0].stated or 1.0, tilted=tilted)
     _require_known_gap(chosen, stack.geometry)
     units = _units([headers[path] for path in {part.path for part in chosen}], modality)
     values = _values(chosen, modality)
-    array = np.stack([compact(values[index].T) for index in stack.order], axis=-1)
-    return DicomImage(compact(array), stack.geometry, units, modality)
+    array = compact(np.stack([compact(values[index].T) for index in stack.order], axis=-1))
+    geometry = stack.geometry
+    if any(stack.drift):
+        array, geometry = straightened(array, stack)
+    return DicomImage(array, geometry, units, modality)
 
 
 class Held(NamedTuple):

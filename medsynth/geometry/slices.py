@@ -59,13 +59,24 @@ class DicomPlane:
 
 @dataclass(frozen=True)
 class Stack:
-    """Slices in their order along the normal, and the volume's geometry."""
+    """Slices in their order along the normal, and the volume's geometry.
+
+    `drift` is how far a tilted stack leans: mm along the rows and along the columns for each mm along the normal.
+    Its slices then lie off `geometry` by that, and `medsynth.data.tilt.straightened` brings them onto it.
+    """
 
     order: tuple[int, ...]
     geometry: Geometry
+    drift: tuple[float, float] = (0.0, 0.0)
 
 
-def stack_slices(planes: Sequence[DicomPlane], *, tolerance_mm: float = 0.05, single_slice_mm: float = 1.0) -> Stack:
+def stack_slices(
+    planes: Sequence[DicomPlane],
+    *,
+    tolerance_mm: float = 0.05,
+    single_slice_mm: float = 1.0,
+    tilted: bool = False,
+) -> Stack:
     """Order DICOM slices by position and give the volume's geometry, or refuse with numbers.
 
     The array is indexed (column, row, slice). Slices are ordered along the plane's
@@ -79,6 +90,7 @@ def stack_slices(planes: Sequence[DicomPlane], *, tolerance_mm: float = 0.05, si
         tolerance_mm: how far, plus 0.1 % of the gap, a gap may differ from the others and a slice
             may lie off the straight stack.
         single_slice_mm: slice spacing of a volume of one slice, whose position cannot tell it.
+        tilted: whether a stack that leans evenly (gantry tilt) is taken, with its drift.
 
     Raises:
         GeometryError: mixed orientation, size or pixel spacing; duplicate, missing or
@@ -92,17 +104,18 @@ def stack_slices(planes: Sequence[DicomPlane], *, tolerance_mm: float = 0.05, si
     positions = np.array([plane.position for plane in planes], dtype=np.float64)
     order = np.argsort(positions @ normal, kind="stable")
     positions = positions[order]
-    step = single_slice_mm
+    step, lean = single_slice_mm, np.zeros(3)
     if len(planes) > 1:
         step = _slice_gap(positions @ normal, tolerance_mm)
-        _require_straight_stack(positions, normal, tolerance_mm + 1e-3 * step)
+        lean = _lean(positions, normal, tolerance_mm + 1e-3 * step, tilted=tilted)
     affine = np.eye(4)
     affine[:3, 0] = row * first.pixel_spacing[1]  # PS3.3 10.7.1.3: Pixel Spacing is between rows, then between columns
     affine[:3, 1] = column * first.pixel_spacing[0]
     affine[:3, 2] = normal * step
     affine[:3, 3] = positions.mean(axis=0) - affine[:3, 2] * (len(planes) - 1) / 2
     shape = (first.columns, first.rows, len(planes))
-    return Stack(tuple(int(i) for i in order), Geometry(shape, LPS_TO_RAS @ affine))
+    drift = (float(lean @ row), float(lean @ column))
+    return Stack(tuple(int(i) for i in order), Geometry(shape, LPS_TO_RAS @ affine), drift)
 
 
 def _require_one_grid(planes: Sequence[DicomPlane]) -> None:
@@ -163,8 +176,13 @@ def _slice_gap(along: NDArray[np.float64], tolerance: float) -> float:
     )
 
 
-def _require_straight_stack(positions: NDArray[np.float64], normal: NDArray[np.float64], tolerance: float) -> None:
-    """Refuse slices that do not lie one behind the other along the normal; `positions` in order."""
+def _lean(
+    positions: NDArray[np.float64], normal: NDArray[np.float64], tolerance: float, *, tilted: bool
+) -> NDArray[np.float64]:
+    """Mm sideways for each mm along the normal, 0 for a stack that is straight; `positions` in order.
+
+    Slices that do not lie one behind the other along the normal are refused, unless all lean alike and may.
+    """
     along = (positions - positions.mean(axis=0)) @ normal
     sideways = positions - positions.mean(axis=0) - np.outer(along, normal)
     drift = (along @ sideways) / (along @ along)
@@ -174,11 +192,12 @@ def _require_straight_stack(positions: NDArray[np.float64], normal: NDArray[np.f
             f"shifted slices: {_spoken(int(bent.argmax()))} lies {bent.max():.2f} mm sideways of the stack; "
             "re-export the series or exclude the case"
         )
-    if np.linalg.norm(sideways, axis=1).max() > tolerance:
+    leans = bool(np.linalg.norm(sideways, axis=1).max() > tolerance)
+    if leans and not tilted:
         tilt = np.degrees(np.arctan(np.linalg.norm(drift)))
         raise GeometryError(
             f"gantry tilt: the slices are sheared by {tilt:.2f} degrees against their normal; "
-            "resample the series to a straight grid or exclude the case"
+            "set tilt=resample to bring the series onto a straight grid, or exclude the case"
         )
     even = np.linspace(along[0], along[-1], len(along))
     if np.abs(along - even).max() > 2 * tolerance:
@@ -187,6 +206,7 @@ def _require_straight_stack(positions: NDArray[np.float64], normal: NDArray[np.f
             f"uneven slices: {_spoken(where)} lies {abs(along - even)[where]:.2f} mm from where even slices would "
             "put it; re-export the series or exclude the case"
         )
+    return drift if leans else np.zeros(3)
 
 
 def _spoken(index: int) -> str:

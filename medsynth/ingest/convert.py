@@ -126,7 +126,7 @@ def _read(channel: PlannedChannel) -> _Read:
             with path.open("rb"):
                 pass
         if channel.reader == "dicom":
-            image = read_dicom(channel.paths, channel.volume)
+            image = read_dicom(channel.paths, channel.volume, tilt=channel.tilt)
             return _Read(image.array, image.geometry, image.units, image.modality)
         if channel.reader == "picture":
             array, geometry = read_picture(channel.paths[0], label=label)

@@ -47,6 +47,7 @@ class PlannedChannel:
         modality: DICOM code where the layout knows it; DICOM files say it themselves.
         index: which part of a 4D NIfTI file, None for a file of one volume.
         volume: which volume of a DICOM series, see `medsynth.data.dicom_volumes`; None where it has one.
+        tilt: what becomes of a DICOM series with gantry tilt, "refuse" or "resample".
     """
 
     name: str
@@ -56,6 +57,7 @@ class PlannedChannel:
     modality: str | None = None
     index: int | None = None
     volume: str | None = None
+    tilt: str = "refuse"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,7 +19,7 @@ from medsynth.identity.pseudonym import Pseudonymiser, key_path, load_key, write
 from medsynth.ingest.convert import Outcome, Task, convert, refuse
 from medsynth.ingest.journal import Journal, fingerprint, sweep
 from medsynth.ingest.layouts import find_cases
-from medsynth.ingest.plan import Found
+from medsynth.ingest.plan import Found, PlannedCase
 from medsynth.ingest.pool import in_processes
 from medsynth.ingest.report import IngestReport, count_reasons
 from medsynth.ingest.series_rule import SeriesRule, passed_over, table_of
@@ -48,6 +48,7 @@ def ingest(
     modality: str | None = None,
     labels: Mapping[str, str] | None = None,
     series: SeriesRule | None = None,
+    tilt: Literal["refuse", "resample"] = "refuse",
     progress: bool = True,
 ) -> IngestReport:
     """Find the scans in `source`, check them, write them as cases into `out`.
@@ -71,6 +72,7 @@ def ingest(
             say it themselves; with CT they count as HU.
         labels: name of each value of the label maps, {"1": "liver"}, where the source names none.
         series: which series of a DICOM tree become cases; None for all.
+        tilt: DICOM series with gantry tilt: refuse, or resample onto a straight grid, which interpolates.
         progress: print what was found, a progress bar and the summary.
 
     Raises:
@@ -91,8 +93,11 @@ def ingest(
     if names:
         cases = [dataclasses.replace(plan, labels=plan.labels or names) for plan in found.cases]
         found = found._replace(cases=cases)
+    if tilt != "refuse":
+        found = found._replace(cases=[_tilted(plan, tilt) for plan in found.cases])
     settings: list[object] = [source.resolve().as_posix(), layout, patient_pattern, modality, licence, identity]
     settings += [sorted(names.items())] if names else []
+    settings += [tilt] if tilt != "refuse" else []
     settings += [dataclasses.asdict(series)] if series not in (None, SeriesRule()) else []
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -110,6 +115,10 @@ def ingest(
     report = _report(found, settled, resumed, sources)
     report.print(console)
     return report
+
+
+def _tilted(plan: PlannedCase, tilt: str) -> PlannedCase:
+    return dataclasses.replace(plan, channels=tuple(dataclasses.replace(part, tilt=tilt) for part in plan.channels))
 
 
 def _named(labels: Mapping[str, str] | None) -> dict[int, str]:
