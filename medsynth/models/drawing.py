@@ -16,6 +16,7 @@ from medsynth.diffusion.samplers import Sampler
 from medsynth.errors import MedsynthError
 from medsynth.models.conditioner import Asked
 from medsynth.models.sampling import SAMPLERS, SamplingPlan
+from medsynth.models.spinning import spun
 
 if TYPE_CHECKING:
     from medsynth.models.model import DiffusionModel
@@ -111,17 +112,19 @@ def denoiser_of(
 def _guided(
     model: DiffusionModel, asked: Sequence[Asked], plan: SamplingPlan, worse: DiffusionModel | None
 ) -> Denoiser:
+    own = spun(model, plan.spin_below)
     if worse is not None:
         if worse.latent_shape != model.latent_shape or worse.layout.to_json() != model.layout.to_json():
             raise MedsynthError("guide: a run of other samples; give an earlier or smaller run of the same cases")
         its = worse.condition([replace(each, attributes=worse.conditioner.known(each.attributes)) for each in asked])
-        denoise = _translated(model, worse, lambda x, sigma, _: worse.denoise(x, sigma, its))
-        return autoguided(model.denoise, denoise, plan.guidance, *plan.interval)
+        other = spun(worse, plan.spin_below * float(model.latent_scale / worse.latent_scale))
+        denoise = _translated(model, worse, lambda x, sigma, _: other(x, sigma, its))
+        return autoguided(own, denoise, plan.guidance, *plan.interval)
     if not model.conditional:
         if plan.guidance != 1:
             raise MedsynthError("sampler.guidance: the model has no conditions; set it to 1, or give guide=RUN")
-        return model.denoise
-    return classifier_free(model.denoise, model.condition(asked, dropped=True), plan.guidance, *plan.interval)
+        return own
+    return classifier_free(own, model.condition(asked, dropped=True), plan.guidance, *plan.interval)
 
 
 def _clipped(model: DiffusionModel, denoise: Denoiser) -> Denoiser:

@@ -206,6 +206,21 @@ class DiffusionModel(nn.Module):
             spatial=spatial,
         )
 
+    def moved(self, condition: Condition, offset: int) -> Condition:
+        """What is told, with what is given moved by `offset` voxels along every axis, round the borders."""
+        if condition.spatial is None:
+            return condition
+        axes = tuple(range(2, condition.spatial.ndim))
+        latents, first = [], 0
+        for part in self.layout.given.parts.values():
+            width = self.autoencoder.latent_channels(part.stop - part.start, self.layout.rank)
+            told = condition.spatial[:, first : first + width + 1]
+            z, flag = told[:, :width], told[:, width:]
+            there = self.autoencoder.decode(z).roll((offset,) * len(axes), axes)
+            latents += [self.autoencoder.encode(there), flag]
+            first += width + 1
+        return condition._replace(spatial=torch.cat(latents, dim=1))
+
     @property
     def conditional(self) -> bool:
         """Whether anything can be asked of it."""

@@ -51,6 +51,8 @@ class SamplingPlan:
         guidance: scale of classifier-free guidance, or of autoguidance where there is a worse model; 1 for none.
         guidance_low, guidance_high: levels low < sigma <= high that are guided; None is no bound.
         clip: whether every estimate is clipped to the range of the images, as DDPM does.
+        spin_below: level below which estimates are averaged over the positions of the wavelet's blocks, see
+            `medsynth.models.spinning`; 0 for none.
         options: the sampler's own; see its function in `medsynth.diffusion`.
     """
 
@@ -65,6 +67,7 @@ class SamplingPlan:
     guidance_low: float = 0.0
     guidance_high: float | None = None
     clip: bool = False
+    spin_below: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,6 +77,8 @@ class SamplingPlan:
             raise MedsynthError(f"sampler: grid {self.grid} is not known; there are {', '.join(GRIDS)}")
         if self.steps < 1 or not 0 < self.sigma_min < self.sigma_max or self.rho <= 0 or self.shift <= 0:
             raise MedsynthError("sampler: steps is at least 1, 0 < sigma_min < sigma_max, rho and shift above 0")
+        if not self.spin_below >= 0:
+            raise MedsynthError("sampler.spin_below is a noise level, 0 or more")
         if not 0 <= self.guidance_low < self._high:
             raise MedsynthError("sampler: 0 <= guidance_low < guidance_high")
         known = self.defaults(self.name)

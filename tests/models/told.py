@@ -28,20 +28,20 @@ ENCODER = Letters()
 TEXT = {"spec": ENCODER.spec, "sha256": ENCODER.sha256, "width": ENCODER.width, "length": ENCODER.length}
 
 
-def layout(rank=2, given=GIVEN):
+def layout(rank=2, given=GIVEN, side=8):
     return Layout(
         images=(ImageChannel(name="ct", units="HU", low=-100, high=100, integer=True),),
         label=None,
-        grid=Geometry.centred((8,) * rank, (1,) * rank),
+        grid=Geometry.centred((side,) * rank, (1,) * rank),
         given=given,
     )
 
 
-def model(autoencoder=None, rank=2, given=GIVEN, augmentation=2):
+def model(autoencoder=None, rank=2, given=GIVEN, augmentation=2, side=8):
     autoencoder = autoencoder or Haar()
     torch.manual_seed(3)
     conditioner = Conditioner({"class": ["a", "b"]}, {"age": (50, 10)}, style_width(1), TEXT)
-    form = layout(rank, given)
+    form = layout(rank, given, side)
     network = UNet(
         rank,
         autoencoder.latent_channels(1, rank),
