@@ -63,7 +63,7 @@ class Row(NamedTuple):
 
 def made(model: DiffusionModel, name: str, plan: SamplingPlan, seed: int, chosen: argparse.Namespace) -> Images:
     """The first channel of `chosen.samples` samples, in units; kept batch by batch in `chosen.out`."""
-    folder = chosen.out / sha256_json([chosen.checkpoint, plan.to_record(), seed])[:16]
+    folder = chosen.out / sha256_json([chosen.checkpoint, plan.to_record(), seed, chosen.samples, chosen.batch])[:16]
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     with progress_bar(True) as bar, torch.no_grad():

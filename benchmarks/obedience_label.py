@@ -135,22 +135,23 @@ def overlap(found: Tensor, maps: NDArray[np.int64], labels: int) -> Array:
     return values
 
 
-def resampled(judged: Judged, rng: np.random.Generator) -> Array:
-    """Mean Dice by label of RESAMPLED bootstrap draws of the owners, (RESAMPLED, labels)."""
-    names, owner = np.unique(judged.owners, return_inverse=True)
+def resampled(judged: Judged, names: NDArray[np.str_], drawn: NDArray[np.int64]) -> Array:
+    """Mean Dice by label of bootstrap draws (RESAMPLED, owners) of the owners `names`, (RESAMPLED, labels)."""
+    owner = np.searchsorted(names, judged.owners)
     known = ~np.isnan(judged.dice)
     sums, counts = np.zeros((2, len(names), judged.dice.shape[1]))
     np.add.at(sums, owner, np.where(known, judged.dice, 0))
     np.add.at(counts, owner, known)
-    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLED)
     with np.errstate(invalid="ignore"):  # a draw in which nobody has the label
         means: Array = (drawn @ sums) / (drawn @ counts)
     return means
 
 
 def rows_of(name: str, judged: Judged, real: Judged, names: Sequence[str], seed: int) -> list[Row]:
-    """Every label of a set against real images."""
-    ours, theirs = (resampled(each, np.random.default_rng([seed, k])) for k, each in enumerate((judged, real)))
+    """Every label of a set against real images; a patient of both sides is drawn in both."""
+    owners = np.unique(np.concatenate([judged.owners, real.owners]))
+    drawn = np.random.default_rng(seed).multinomial(len(owners), np.full(len(owners), 1 / len(owners)), RESAMPLED)
+    ours, theirs = (resampled(each, owners, drawn) for each in (judged, real))
     rows = []
     for label, text in enumerate(names):
         known = ~np.isnan(judged.dice[:, label])

@@ -158,6 +158,7 @@ class SampleRecord:
         _require(self.identity in IDENTITY, f"identity is one of {', '.join(IDENTITY)}")
         _require(bool(self.parents) == (self.patient is not None), "a sample has a patient exactly when it has parents")
         _require(self.split is None or bool(self.parents), "only a sample with parents inherits a split")
+        _require(self.split is None or self.split in SPLITS, f"split is one of {', '.join(SPLITS)}")
         for name in ("overrides", "parents", "licences"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         _common(self)

@@ -73,6 +73,9 @@ def _configuration(error: Exception, known: Collection[str]) -> str:
     if isinstance(error, OverrideParseException):
         return f"cannot read '{error.override}' as key=value; put quotes around the value: key=\"'...'\""
     unknown = re.match(r"Could not override '([^']+)'", text)
+    entry = re.match(r"Key '([^']+)' is not in struct", str(error.__cause__))
+    if unknown and entry and unknown[1] in known:
+        return f"{unknown[1]} has no entry {entry[1]} yet: write +{unknown[1]}.{entry[1]}=... for each new one"
     if unknown:
         return f"unknown key {unknown[1]}: nothing reads it{did_you_mean(unknown[1], known)}"
     taken = re.match(r"Could not append to config. An item is already at '([^']+)'", text)

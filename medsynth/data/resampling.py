@@ -234,8 +234,8 @@ def _centred(image: MetaTensor, size: Sequence[int], fill: float) -> MetaTensor:
     return SpatialCrop(roi_start=begin, roi_end=[f + wanted for f, wanted in zip(begin, size, strict=True)])(padded)
 
 
-def read_channel(folder: Path, record: Record, name: str) -> tuple[NDArray[Any], Geometry]:
-    """Read one channel of a case in its native grid.
+def require_channel(folder: Path, record: Record, name: str) -> Path:
+    """The file of a channel, which is the one that the record was made of.
 
     Raises:
         MedsynthError: the case lacks the channel, or the file is not the one ingested.
@@ -246,7 +246,16 @@ def read_channel(folder: Path, record: Record, name: str) -> tuple[NDArray[Any],
     path = inside(folder, channel.path)
     if not path.is_file() or sha256_file(path) != channel.sha256:
         raise MedsynthError(f"case {record.id}: channel {name} is missing or was changed since ingest; ingest again")
-    return read_nifti(path)
+    return path
+
+
+def read_channel(folder: Path, record: Record, name: str) -> tuple[NDArray[Any], Geometry]:
+    """Read one channel of a case in its native grid.
+
+    Raises:
+        MedsynthError: see `require_channel`.
+    """
+    return read_nifti(require_channel(folder, record, name))
 
 
 def read_case(

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from medsynth.data.nifti import Stored, read_stored
+from medsynth.data.nifti import Stored
 from medsynth.errors import MedsynthError
-from medsynth.files import inside
 from medsynth.generation import masks
 from medsynth.generation.edits import KeepOutside
 from medsynth.generation.native import own_units, paste, to_model_mask, to_native
@@ -103,19 +102,23 @@ class Inpainting:
         channel = label_of(layout)
         if channel is None or channel.name not in record.channels:
             return None
+        if layout.label is None and channel.name not in self.plan.take:
+            return None  # the image was made without word of it
         stored = self._stored(record, channel.name)
         if self.plan.label == "remove":
             return self._without(stored.array, stored.geometry, self._values(record))
         if layout.label is None or self.plan.label == "keep":
             return stored.array
         decoded = layout.label.decode(x[len(layout.images) :])
-        return paste(stored.array, to_native(decoded, grid, stored.geometry, label=True).values, mask)
+        made = to_native(decoded, grid, stored.geometry, label=True).values
+        wide = np.result_type(stored.array, made)  # a map of few labels may be stored in 8 bits
+        return paste(stored.array.astype(wide), made, mask)
 
     def _prepared(self, name: str) -> Prepared:
         return self.parents.prepared(name)
 
     def _stored(self, record: Record, name: str) -> Stored:
-        return read_stored(inside(self.parents.folder, record.channels[name].path))
+        return self.parents.stored(record, name)
 
     def _region(self, name: str) -> NDArray[np.bool_]:
         record, prepared = self.parents.record(name), self._prepared(name)
@@ -163,6 +166,21 @@ def require_labels(record: Record, names: Sequence[str]) -> None:
     """
     try:
         label_values(record, names)
+    except MedsynthError as error:
+        raise MedsynthError(f"case {record.id}: {error}") from None
+
+
+def require_inside(record: Record, plan: MaskPlan) -> None:
+    """Refuse a slab or a box that a scan's grid does not have, before its files are read.
+
+    Raises:
+        MedsynthError: so.
+    """
+    try:
+        if plan.slab is not None:
+            masks.slab(record.geometry.shape, *plan.slab)
+        if plan.box is not None:
+            masks.box(record.geometry.shape, *plan.box)
     except MedsynthError as error:
         raise MedsynthError(f"case {record.id}: {error}") from None
 

@@ -119,8 +119,9 @@ class Maker:
         return replace(row, parents={role: source if name == first else name for role, name in row.parents.items()})
 
     def _as_it_is(self, row: Row, source: str) -> Asked:
-        """What a scan is, whatever it is to become."""
-        return self.asked(replace(self._told_of(row, source), condition={}), source)
+        """What a scan is, whatever it is to become: told of itself alone."""
+        own = {role: source for role in row.parents}
+        return self.asked(replace(row, condition={}, parents=own), source)
 
     def make(self, rows: Sequence[Row], on_step: Callable[[int], None]) -> list[tuple[Row, Asked, Made]]:
         """Make the samples of some rows, which share the strength of an edit."""

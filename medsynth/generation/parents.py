@@ -9,10 +9,13 @@ from typing import NamedTuple
 from torch import Tensor
 
 from medsynth.data.derived import attributes_of
+from medsynth.data.nifti import Stored, read_stored
 from medsynth.data.preparation import Preparation, cases_digest
 from medsynth.data.prepared import CasePlan, prepare_case
+from medsynth.data.resampling import require_channel
 from medsynth.data.split import split_patients
 from medsynth.errors import MedsynthError
+from medsynth.files import sha256_json
 from medsynth.generation.plan import shown
 from medsynth.models.layout import Layout, Told
 from medsynth.records import (
@@ -26,6 +29,8 @@ from medsynth.records import (
     least_cleared,
     read_records,
 )
+
+_LONGEST_KEY = 64
 
 
 class Prepared(NamedTuple):
@@ -116,6 +121,38 @@ class Parents:
             )
         return self.records[name]
 
+    def require_fit(self, name: str) -> None:
+        """Refuse a scan whose numbers mean something else than the run's: units, labels, axes, voxels.
+
+        Raises:
+            MedsynthError: so, by the record alone; the files are not read.
+        """
+        record, grid = self.record(name), self.layout.grid
+        for image in self.layout.images:
+            channel = record.channels.get(image.name)
+            if channel is not None and channel.units != image.units:
+                raise MedsynthError(
+                    f"case {record.id}: its {image.name} is in {channel.units}, the run's in {image.units}; take scans "
+                    "of the run's kind"
+                )
+        label = self.layout.label or self.layout.given.label
+        if label is not None and any(label.values.get(v, text) != text for v, text in record.labels.items()):
+            raise MedsynthError(
+                f"case {record.id}: its label map names a value otherwise than the run's; ingest it with those labels="
+            )
+        resampling = self.plan.resampling
+        if record.geometry.rank != (3 if resampling.slices is not None else grid.rank):
+            raise MedsynthError(
+                f"case {record.id}: a scan of {record.geometry.rank} axes, the run makes {grid.rank}; take scans of "
+                "its kind"
+            )
+        codes, plain = record.geometry.axcodes, resampling.slices is None
+        if resampling.orientation is None and plain and grid.rank == 3 and codes != grid.axcodes:
+            raise MedsynthError(
+                f"case {record.id}: its axes run {codes}, the run's {grid.axcodes}; turn it, or train with "
+                "data.resampling.orientation"
+            )
+
     def split_of(self, record: Record) -> Split | None:
         """Train, validation or test for the run; None where that is not known."""
         return self._split.get(record.patient or "") or record.split
@@ -136,6 +173,14 @@ class Parents:
         """
         wanted = [*self.plan.intensity, *([self.plan.label] if self.plan.label and not self.plan.label_given else [])]
         return self._prepared(name, whole=all(channel in self.record(name).channels for channel in wanted))
+
+    def stored(self, record: Record, name: str) -> Stored:
+        """What a channel's file stores, bit for bit.
+
+        Raises:
+            MedsynthError: the record lacks the channel, or the file is not the one ingested.
+        """
+        return read_stored(require_channel(self.folder, record, name))
 
     def look(self, name: str) -> Tensor:
         """The images (I, *spatial) of a parent whose style is taken, which may lack a label map.
@@ -196,6 +241,10 @@ class Parents:
 
 
 def _patient(records: Iterable[Record]) -> str:
-    """The patient's key; of several theirs joined; of a sample of nobody's one of its own."""
-    keys = dict.fromkeys(record.patient or f"synthetic-{record.sha256[:16]}" for record in records)
-    return ".".join(key[: 64 // len(keys) - 1] if len(keys) > 1 else key for key in keys)
+    """The patient's key; of several theirs joined, in one order; of a sample of nobody's one of its own.
+
+    Keys that are too long together give way to a hash of them all.
+    """
+    keys = {key for record in records for key in (record.patient or f"synthetic-{record.sha256[:16]}").split(".")}
+    joined = ".".join(sorted(keys))
+    return joined if len(joined) <= _LONGEST_KEY else f"several-{sha256_json(sorted(keys))[:32]}"

@@ -103,6 +103,8 @@ class EditPlan:
             raise MedsynthError("plan.mask names nothing: set labels, slab or box")
         if self.edit == "inpaint" and self.label == "remove" and not self.mask.labels:
             raise MedsynthError("plan.label=remove takes the labels of plan.mask.labels away: name them")
+        if self.mask.grow and not self.mask.labels:
+            raise MedsynthError("plan.mask.grow is around plan.mask.labels, which names none; make slab or box larger")
 
     @property
     def roles(self) -> tuple[str, ...]:

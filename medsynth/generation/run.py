@@ -14,7 +14,7 @@ from rich.progress import Progress, TaskID
 from medsynth.data.preparation import Preparation
 from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
-from medsynth.generation.inpainting import require_labels
+from medsynth.generation.inpainting import require_inside, require_labels
 from medsynth.generation.making import Maker
 from medsynth.generation.parents import Origins, Parents
 from medsynth.generation.plan import LEVELS, SOURCE, EditPlan, Row, planned_rows, table_rows
@@ -141,6 +141,8 @@ def _rows(maker: Maker, table: Path | None, count: int | None, seed: int, given:
         ids = [] if parents is None else parents.ids(plan.split)
         split_of = (lambda _: None) if parents is None else lambda name: parents.split_of(parents.record(name))
         rows = planned_rows(model, plan, ids, count=count or DEFAULT_COUNT, seed=seed, given=given, split_of=split_of)
+    if parents is None and plan.split is not None:
+        raise MedsynthError("plan.split chooses among parents: set parents=CASES (or SAMPLES) too")
     if parents is None and any(row.parents for row in rows):
         raise MedsynthError("the table names scans: set parents to the folder of cases or samples that has them")
     if parents is not None:
@@ -154,13 +156,22 @@ def _rows(maker: Maker, table: Path | None, count: int | None, seed: int, given:
 def _check_parents(parents: Parents, row: Row, plan: EditPlan) -> None:
     for name in row.parents.values():
         record = parents.record(name)
+        parents.require_fit(name)
         found = parents.split_of(record)
         if plan.split is not None and found != plan.split:
             raise MedsynthError(
                 f"plan.split={plan.split}, and {name} is of {found or 'no known split'}; set plan.split=null"
             )
     if plan.edit == "inpaint":
-        require_labels(parents.record(row.parents[SOURCE]), plan.mask.labels)
+        source = parents.record(row.parents[SOURCE])
+        require_labels(source, plan.mask.labels)
+        require_inside(source, plan.mask)
+        given = parents.layout.given.label
+        if given is not None and row.parents.get(given.name, row.parents[SOURCE]) != row.parents[SOURCE]:
+            raise MedsynthError(
+                f"case {source.id}: plan.edit=inpaint keeps the scan outside of the mask, another one's {given.name} "
+                f"does not fit it; name the same scan in {given.name}, or leave it out"
+            )
     parents.origins(row.parents.values())
 
 

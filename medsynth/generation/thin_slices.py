@@ -8,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medsynth.data.nifti import Stored, read_stored
+from medsynth.data.nifti import Stored
 from medsynth.data.resampling import Resampling, resample
 from medsynth.errors import MedsynthError
-from medsynth.files import inside
 from medsynth.generation.edits import KeepOutside
 from medsynth.generation.native import own_units, paste, to_native
 from medsynth.generation.parents import Parents
@@ -103,11 +102,13 @@ class ThinSlices:
             decoded = layout.label.decode(x[len(layout.images) :])
             label = to_native(decoded, scan.grid, scan.fine, label=True).values
             if layout.label.name in record.channels:
-                label[tuple(own)] = self._stored(record, layout.label.name).array
+                thick = self._stored(record, layout.label.name).array
+                label = label.astype(np.result_type(label, thick))
+                label[tuple(own)] = thick
         return Made(images, label, scan.fine, scaling)
 
     def _stored(self, record: Record, name: str) -> Stored:
-        return read_stored(inside(self.parents.folder, record.channels[name].path))
+        return self.parents.stored(record, name)
 
     def _require_covered(self, record: Record, covered: NDArray[np.bool_]) -> None:
         if not covered.all():

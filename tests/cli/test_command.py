@@ -254,3 +254,21 @@ def test_main_leaves_the_process_as_it_was(toy: Toy, monkeypatch: pytest.MonkeyP
     assert "HYDRA_FULL_ERROR" not in os.environ
     assert toy.run("out=y") == 0
     assert json.loads(Path("y/medsynth.json").read_text())["verb"] == "toy"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["train", "objective.drop_each={age: 0.2}"],
+            "drop_each has no entry age yet: write +objective.drop_each.age=",
+        ),
+        (
+            ["generate", "sampler.options={calm: 1.0}"],
+            "options has no entry calm yet: write +sampler.options.calm",
+        ),
+    ],
+)
+def test_a_new_entry_of_an_open_key_says_how(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "cases=x" if words[0] == "train" else "run=x", "out=y"]) == 2
+    assert said in capsys.readouterr().err

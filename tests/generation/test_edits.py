@@ -27,7 +27,8 @@ THERE_AND_BACK = SamplingPlan(name="heun", steps=24)
 def test_an_edited_scan_has_its_own_range(trained, make_cases, rewritten, tmp_path, edit):
     """Two scans of the same scene, one a hundred times the other and far off."""
     run = trained("coarse")
-    cases = make_cases(tmp_path / "cases", patients=2, shape=(12, 12, 12), affine=np.diag([1.5, 1.5, 2, 1]))
+    affine = np.diag([1.5, 1.5, 2, 1])
+    cases = make_cases(tmp_path / "cases", patients=2, shape=(12, 12, 12), affine=affine, units="arbitrary")
     scene = np.random.default_rng(0).normal(0, 1, (12, 12, 12)).astype(np.float32)
     arrays = [scene, 5000 + 100 * scene]
     rewritten(cases, array=lambda number, name: arrays[number] if name == "image" else (scene > 0).astype(np.uint8))

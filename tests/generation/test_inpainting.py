@@ -149,7 +149,8 @@ def test_a_label_that_the_last_scan_lacks_stops_before_the_first(trained, rewrit
 
 
 def test_a_mask_outside_of_the_field_is_refused_with_numbers(trained, make_cases, tmp_path):
-    cases = make_cases(tmp_path / "cases", patients=1, shape=(30, 8, 8), affine=np.diag([1.5, 1.5, 2, 1]))
+    affine = np.diag([1.5, 1.5, 2, 1])
+    cases = make_cases(tmp_path / "cases", patients=1, shape=(30, 8, 8), affine=affine, units="arbitrary")
     with pytest.raises(
         MedsynthError, match=r"case case000: 64 of the mask's 128 voxels lie outside .* 18 x 18 x 24 mm"
     ):

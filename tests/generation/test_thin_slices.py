@@ -18,7 +18,9 @@ from tests.generation.edited import bits, cases_of, make, maker_of
 def thick(trained, make_cases, tmp_path_factory):
     """Scans of 3 thick slices, oblique; with 3 more for each they fit the run."""
     affine = oblique_affine(spacing=(1.0, 1.5, 10.0))
-    return make_cases(tmp_path_factory.mktemp("thick") / "cases", patients=2, shape=(8, 8, 3), affine=affine)
+    folder = tmp_path_factory.mktemp("thick")
+    make_cases(folder / "arbitrary", patients=1, shape=(8, 8, 3), affine=affine, units="arbitrary")
+    return make_cases(folder / "cases", patients=2, shape=(8, 8, 3), affine=affine)
 
 
 def test_own_slices_stay_and_lie_where_they_lay(trained, thick, tmp_path):
@@ -60,8 +62,9 @@ def test_thin_slices_that_do_not_fit_are_refused_with_numbers(trained, thick, tm
         ("pictures", EditPlan(edit="thin_slices"), "for volumes"),
         ("told", EditPlan(edit="thin_slices", take=("label",)), "plan.take: label of a scan has thick slices"),
     ):
+        parents = thick.parent / "arbitrary" if kind in ("coarse", "told") else thick
         with pytest.raises(MedsynthError, match=says):
-            make(trained(kind), tmp_path / kind, parents=thick, count=1, plan=plan)
+            make(trained(kind), tmp_path / kind, parents=parents, count=1, plan=plan)
 
 
 def test_what_a_scans_geometry_tells_is_told_again_but_for_the_spacing_that_thin_slices_change(trained, thick):
