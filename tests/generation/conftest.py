@@ -1,7 +1,7 @@
 """Runs trained for a moment, shared by the tests of generation."""
 
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,14 +11,10 @@ from medsynth.data.preparation import Preparation
 from medsynth.data.resampling import Resampling, SlicePlan
 from medsynth.data.split import SplitPlan, split_patients
 from medsynth.files import sha256_file
-from medsynth.nets.autoencoders import Haar
-from medsynth.nets.unet import UNet
 from medsynth.records import CaseRecord, read_records, write_records
-from medsynth.training.objective import Objective
 from medsynth.training.plan import DataPlan, GivenPlan, ImageInput, Schedule
-from medsynth.training.run import train
+from tests.small import SPLIT, WINDOW, train_small
 
-WINDOW = ImageInput(name="image", kind="window", low=-50, high=250)
 PERCENTILES = ImageInput(name="image", kind="percentiles", low=1, high=99)
 ALIGNED = Resampling(orientation=None, spacing=None, size=(8, 8, 12))
 KINDS = {
@@ -66,19 +62,9 @@ def trained(make_cases, tmp_path_factory):
         flat = {"shape": (12, 12), "affine": np.diag([0.5, 0.5, 1, 1])} if kind == "pictures" else {}
         units = "arbitrary" if kind in ("coarse", "told") else "HU"
         cases = make_cases(folder / "cases", units=units, **flat)
-        data = replace(KINDS[kind], split=SplitPlan(validation=0.2, test=0.2), batch_size=2)
-        train(
-            cases,
-            folder / "run",
-            data=data,
-            autoencoder=Haar(),
-            model=partial(UNet, features=(8, 8), head_channels=8, norm_groups=4),
-            objective=Objective(warmup=2),
-            trainer=Schedule(steps=4, validate_every=2, checkpoint_every=4, preview_every=4, preview_count=0),
-            cache=folder / "cache",
-            precision="fp32",
-            progress=False,
-        )
+        data = replace(KINDS[kind], split=SPLIT, batch_size=2)
+        trainer = Schedule(steps=4, validate_every=2, checkpoint_every=4, preview_every=4, preview_count=0)
+        train_small(cases, folder / "run", data, trainer)
         return folder / "run"
 
     return make

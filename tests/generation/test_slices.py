@@ -1,7 +1,5 @@
 """Slices cut from volumes come out as volumes of one slice, which viewers place in the patient."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -9,40 +7,22 @@ import SimpleITK as sitk
 from medsynth.data.nifti import place_in_itk, read_nifti
 from medsynth.data.preparation import Preparation
 from medsynth.data.resampling import Resampling, SlicePlan
-from medsynth.data.split import SplitPlan
 from medsynth.evidence.evaluate import read_samples
 from medsynth.generation.run import generate
 from medsynth.models.sampling import SamplingPlan
-from medsynth.nets.autoencoders import Haar
-from medsynth.nets.unet import UNet
 from medsynth.records import SampleRecord, read_records
 from medsynth.training.objective import Objective
-from medsynth.training.plan import DataPlan, ImageInput, Schedule
-from medsynth.training.run import train
+from medsynth.training.plan import Schedule
+from tests.small import small_data, train_small
 
 
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
 def test_a_slice_has_its_place_in_every_reader(make_cases, tmp_path, plane):
     cases = make_cases(tmp_path / "cases")
-    train(
-        cases,
-        tmp_path / "run",
-        data=DataPlan(
-            images=(ImageInput(name="image", kind="window", low=-50, high=250),),
-            label="label",
-            resampling=Resampling(orientation="RAS", spacing=None, size=(8, 8), slices=SlicePlan(plane=plane)),
-            split=SplitPlan(validation=0.2, test=0.2),
-            batch_size=2,
-        ),
-        autoencoder=Haar(),
-        model=partial(UNet, features=(8, 8), head_channels=8, norm_groups=4),
-        objective=Objective(warmup=1),
-        trainer=Schedule(steps=1, validate_every=1, checkpoint_every=1, preview_every=1, preview_count=0),
-        cache=tmp_path / "cache",
-        precision="fp32",
-        threads=1,
-        progress=False,
-    )
+    across = Resampling(orientation="RAS", spacing=None, size=(8, 8), slices=SlicePlan(plane=plane))
+    data = small_data(label="label", resampling=across)
+    trainer = Schedule(steps=1, validate_every=1, checkpoint_every=1, preview_every=1, preview_count=0)
+    train_small(cases, tmp_path / "run", data, trainer, objective=Objective(warmup=1))
     generate(tmp_path / "run", tmp_path / "samples", count=2, sampler=SamplingPlan(steps=2), progress=False)
     preparation = Preparation.read(tmp_path / "samples")
     for record in read_records(tmp_path / "samples" / "samples.jsonl", SampleRecord):

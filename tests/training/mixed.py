@@ -2,26 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from medsynth.data.augmentation import Augmentation
 from medsynth.data.nifti import read_nifti, write_nifti
 from medsynth.data.resampling import Resampling, SlicePlan
-from medsynth.data.split import SplitPlan
 from medsynth.data.texts import TextPlan
 from medsynth.files import sha256_file
-from medsynth.nets.autoencoders import Haar
-from medsynth.nets.unet import UNet
 from medsynth.records import CaseRecord, read_records, write_records
-from medsynth.training.objective import Objective
 from medsynth.training.plan import DataPlan, GivenPlan, ImageInput, Schedule, TrainReport
-from medsynth.training.run import train
+from tests.small import small_data, train_small
 from tests.words import Letters
 
-NETWORK = partial(UNet, features=(8, 8), head_channels=8, norm_groups=4)
-IMAGE = ImageInput(name="image", kind="window", low=-50, high=250)
 PET = ImageInput(name="pet", kind="percentiles", low=1, high=99)
 PARTS = ("class", "age", "style", "text", "pet", "label")
 
@@ -51,21 +44,17 @@ def mixed_data(kind: str = "3d", **changes: Any) -> DataPlan:
     size = (8, 8, 8) if kind == "3d" else (8, 8)
     slices = SlicePlan(plane="axial", low=0.2, high=0.8, step=2) if kind == "slices" else None
     settings = {
-        "images": (IMAGE,),
-        "label": None,
         "resampling": Resampling(
             orientation="RAS" if kind == "slices" else None, spacing=None, size=size, slices=slices
         ),
-        "split": SplitPlan(validation=0.2, test=0.2),
         "conditions": ("class",),
         "numbers": ("age", "slice_position") if kind == "slices" else ("age",),
         "given": GivenPlan(label="label", images=(PET,)),
         "style": True,
         "text": TextPlan(of="report"),
         "augmentation": Augmentation(shift=1, rotate=5, scale=0.1, flip=(0,)),
-        "batch_size": 2,
     }
-    return DataPlan(**{**settings, **changes})
+    return small_data(**{**settings, **changes})
 
 
 def run(cases: Path, out: Path, data: DataPlan, steps: int = 2, **settings: Any) -> TrainReport:
@@ -74,14 +63,7 @@ def run(cases: Path, out: Path, data: DataPlan, steps: int = 2, **settings: Any)
     every = {"validate_every": 2, "checkpoint_every": 2, "preview_every": steps, "preview_count": 0}
     settings = {
         "text_encoder": Letters() if words else None,
-        "autoencoder": Haar(),
-        "model": NETWORK,
-        "objective": Objective(warmup=2),
         "trainer": Schedule(**{"steps": steps, **every}),
-        "precision": "fp32",
-        "threads": 1,
-        "progress": False,
-        "cache": cases.parent / "cache",
         **settings,
     }
-    return train(cases, out, data=data, **settings)
+    return train_small(cases, out, data, **settings)

@@ -1,37 +1,24 @@
 """Conditions from the cases to the samples: trained for a moment, dropped, asked for."""
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
 
 from medsynth.data.dataset import Sample
-from medsynth.data.resampling import Resampling
-from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError
 from medsynth.generation.run import generate
 from medsynth.models.conditioner import Asked
 from medsynth.models.drawing import sample_latents
 from medsynth.models.run import load_run
 from medsynth.models.sampling import SamplingPlan
-from medsynth.nets.autoencoders import Haar
-from medsynth.nets.unet import UNet
 from medsynth.records import CaseRecord, SampleRecord, read_records, write_records
 from medsynth.training.module import DiffusionModule
 from medsynth.training.objective import Objective
-from medsynth.training.plan import DataPlan, ImageInput, Schedule
-from medsynth.training.run import train
+from medsynth.training.plan import Schedule
+from tests.small import small_data, train_small
 
-DATA = DataPlan(
-    images=(ImageInput(name="image", kind="window", low=-50, high=250),),
-    label=None,
-    resampling=Resampling(orientation=None, spacing=None, size=(8, 8, 8)),
-    split=SplitPlan(validation=0.2, test=0.2),
-    conditions=("class",),
-    numbers=("age",),
-    batch_size=2,
-)
+DATA = small_data(conditions=("class",), numbers=("age",))
 
 
 @pytest.fixture(scope="module")
@@ -48,19 +35,9 @@ def cases(make_cases, tmp_path_factory):
 
 
 def run(cases, out, data=DATA, objective=None):
-    train(
-        cases,
-        out,
-        data=data,
-        autoencoder=Haar(),
-        model=partial(UNet, features=(8, 8), head_channels=8, norm_groups=4),
-        objective=objective or Objective(warmup=1, drop_each={"age": 0.3}),
-        trainer=Schedule(steps=4, validate_every=2, checkpoint_every=4, preview_every=4, preview_count=0),
-        cache=cases.parent / "cache",
-        precision="fp32",
-        threads=1,
-        progress=False,
-    )
+    objective = objective or Objective(warmup=1, drop_each={"age": 0.3})
+    trainer = Schedule(steps=4, validate_every=2, checkpoint_every=4, preview_every=4, preview_count=0)
+    train_small(cases, out, data, trainer, objective=objective)
     return out
 
 

@@ -10,26 +10,15 @@ import pytest
 import torch
 
 from medsynth.data.augmentation import Augmentation
-from medsynth.data.resampling import Resampling
 from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError, Terminated
 from medsynth.models.run import load_run
 from medsynth.models.sealed import read_sealed
-from medsynth.nets.autoencoders import Haar
-from medsynth.nets.unet import UNet
-from medsynth.training.objective import Objective
-from medsynth.training.plan import DataPlan, ImageInput, Schedule
-from medsynth.training.run import train
+from medsynth.training.plan import Schedule
+from tests.small import NETWORK, small_data, train_small
 
-DATA = DataPlan(
-    images=(ImageInput(name="image", kind="window", low=-50, high=250),),
-    label=None,
-    resampling=Resampling(orientation=None, spacing=None, size=(8, 8, 8)),
-    split=SplitPlan(validation=0.2, test=0.2),
-    batch_size=2,
-)
+DATA = small_data()
 SCHEDULE = {"steps": 6, "validate_every": 2, "checkpoint_every": 8, "preview_every": 2, "preview_count": 0}
-NETWORK = partial(UNet, features=(8, 8), head_channels=8, norm_groups=4)
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +27,8 @@ def cases(make_cases, tmp_path_factory):
 
 
 def run(cases, out, data=DATA, snapshot_every=None, trainer=None, **settings):
-    return train(
-        cases,
-        out,
-        data=data,
-        autoencoder=Haar(),
-        model=settings.pop("model", NETWORK),
-        objective=Objective(warmup=2),
-        trainer=trainer or Schedule(**SCHEDULE, snapshot_every=snapshot_every),
-        cache=cases.parent / "cache",
-        **{"precision": "fp32", "threads": 1, "progress": False, **settings},
-    )
+    trainer = trainer or Schedule(**SCHEDULE, snapshot_every=snapshot_every)
+    return train_small(cases, out, data, trainer, **settings)
 
 
 @pytest.fixture(scope="module")

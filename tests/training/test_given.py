@@ -27,7 +27,8 @@ from medsynth.training.assembly import build_model, fit_data
 from medsynth.training.module import DiffusionModule
 from medsynth.training.objective import Objective
 from medsynth.training.plan import GivenPlan, Schedule
-from tests.training.mixed import IMAGE, NETWORK, PARTS, PET, mixed_cases, mixed_data, run
+from tests.small import NETWORK, WINDOW
+from tests.training.mixed import PARTS, PET, mixed_cases, mixed_data, run
 from tests.words import TARGET, Letters
 
 STEPS = SamplingPlan(steps=2)
@@ -159,7 +160,7 @@ def test_what_is_given_moves_with_what_is_made(make_cases, tmp_path, kind):
     moves = Augmentation(shift=2, rotate=25, scale=0.2, flip=(0, 1), probability=1)
     data = mixed_data(
         kind,
-        images=(replace(IMAGE, low=0, high=100),),
+        images=(replace(WINDOW, low=0, high=100),),
         numbers=(),
         given=GivenPlan(label="label"),
         text=TextPlan(of="class"),

@@ -8,44 +8,21 @@ import torch
 
 from medsynth.data.augmentation import Augmentation
 from medsynth.data.resampling import Resampling
-from medsynth.data.split import SplitPlan
 from medsynth.errors import MedsynthError, RunError
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.run import load_run
 from medsynth.models.sealed import read_sealed
-from medsynth.nets.autoencoders import Haar
-from medsynth.nets.unet import UNet
 from medsynth.records import CaseRecord, read_records, write_records
 from medsynth.training.objective import Objective
-from medsynth.training.plan import DataPlan, ImageInput, Schedule
-from medsynth.training.run import train
+from medsynth.training.plan import Schedule
+from tests.small import NETWORK, small_data, train_small
 
-NETWORK = partial(UNet, features=(8, 8), head_channels=8, norm_groups=4)
-DATA = DataPlan(
-    images=(ImageInput(name="image", kind="window", low=-50, high=250),),
-    label="label",
-    resampling=Resampling(orientation=None, spacing=None, size=(8, 8, 8)),
-    split=SplitPlan(validation=0.2, test=0.2),
-    conditions=("class",),
-    augmentation=Augmentation(shift=1, rotate=5, scale=0.1),
-    batch_size=2,
-)
+DATA = small_data(label="label", conditions=("class",), augmentation=Augmentation(shift=1, rotate=5, scale=0.1))
 
 
 def run(cases, out, steps=6, data=DATA, **settings):
-    schedule = Schedule(steps=steps, validate_every=2, checkpoint_every=2, preview_every=6, preview_count=1)
-    settings = {"seed": 0, "precision": "fp32", "threads": 1, "progress": False, **settings}
-    return train(
-        cases,
-        out,
-        data=data,
-        autoencoder=Haar(),
-        model=settings.pop("model", NETWORK),
-        objective=settings.pop("objective", Objective(warmup=2)),
-        trainer=schedule,
-        cache=cases.parent / "cache",
-        **settings,
-    )
+    trainer = Schedule(steps=steps, validate_every=2, checkpoint_every=2, preview_every=6, preview_count=1)
+    return train_small(cases, out, data, trainer, **settings)
 
 
 def weights(out, name="last"):

@@ -11,7 +11,8 @@ from medsynth.models.run import load_run
 from medsynth.models.sampling import SamplingPlan
 from medsynth.records import CaseRecord, read_records, write_records
 from medsynth.training.plan import GivenPlan
-from tests.training.mixed import IMAGE, PET, mixed_cases, mixed_data, run
+from tests.small import WINDOW
+from tests.training.mixed import PET, mixed_cases, mixed_data, run
 from tests.words import Letters
 
 STEPS = SamplingPlan(steps=2)
@@ -53,7 +54,7 @@ def test_a_made_and_given_label_or_an_image_twice_is_refused():
     with pytest.raises(MedsynthError, match="either made or given"):
         mixed_data(label="label")
     with pytest.raises(MedsynthError, match="name one channel twice"):
-        mixed_data(given=GivenPlan(images=(IMAGE,)))
+        mixed_data(given=GivenPlan(images=(WINDOW,)))
 
 
 def test_voxel_sizes_that_differ_by_rounding_are_one(make_cases, tmp_path):

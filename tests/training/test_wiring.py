@@ -1,18 +1,13 @@
 """What reaches the optimiser and the disk: the learning rate of a step, the clipped gradient, the newest states."""
 
 import math
-from functools import partial
 
 import pytest
 
-from medsynth.data.resampling import Resampling
-from medsynth.data.split import SplitPlan
 from medsynth.models.sealed import read_sealed
-from medsynth.nets.autoencoders import Haar
-from medsynth.nets.unet import UNet
 from medsynth.training.objective import Objective
-from medsynth.training.plan import DataPlan, ImageInput, Schedule
-from medsynth.training.run import train
+from medsynth.training.plan import Schedule
+from tests.small import small_data, train_small
 
 STEPS, RATE, CLIP = 6, 1e-3, 0.01
 
@@ -21,24 +16,12 @@ STEPS, RATE, CLIP = 6, 1e-3, 0.01
 def states(make_cases, tmp_path_factory):
     """Number of steps -> the state that is on disk when three were written."""
     folder = tmp_path_factory.mktemp("wiring")
-    train(
+    train_small(
         make_cases(folder / "cases"),
         folder / "run",
-        data=DataPlan(
-            images=(ImageInput(name="image", kind="window", low=-50, high=250),),
-            label="label",
-            resampling=Resampling(orientation=None, spacing=None, size=(8, 8, 8)),
-            split=SplitPlan(validation=0.2, test=0.2),
-            batch_size=2,
-        ),
-        autoencoder=Haar(),
-        model=partial(UNet, features=(8, 8), head_channels=8, norm_groups=4),
+        small_data(label="label"),
+        Schedule(steps=STEPS, validate_every=2, checkpoint_every=2, preview_every=6, preview_count=0),
         objective=Objective(learning_rate=RATE, warmup=3, clip=CLIP),
-        trainer=Schedule(steps=STEPS, validate_every=2, checkpoint_every=2, preview_every=6, preview_count=0),
-        cache=folder / "cache",
-        precision="fp32",
-        threads=1,
-        progress=False,
     )
     files = (folder / "run" / "checkpoints").iterdir()
     return {int(path.stem.removeprefix("step-")): read_sealed(path).content for path in files}
