@@ -22,7 +22,7 @@ from medsynth.nets.controlled import Controlled
 from medsynth.records import CaseRecord, SampleRecord, read_records, write_records
 from medsynth.training.objective import Objective
 from medsynth.training.plan import GivenPlan, Schedule
-from tests.training.mixed import PET, mixed_cases, mixed_data, run
+from tests.training.mixed import PET, mixed_data, run
 
 STEPS = SamplingPlan(steps=3)
 CONTROLLED = partial(Controlled, features=(8, 8), head_channels=8, norm_groups=4)
@@ -37,11 +37,6 @@ def plain(**changes):
 
 def given(**changes):
     return mixed_data(**{**FREE, "given": GivenPlan(label="label", images=(PET,)), **changes})
-
-
-@pytest.fixture(scope="module")
-def cases(make_cases, tmp_path_factory):
-    return mixed_cases(tmp_path_factory.mktemp("controlled") / "cases", make_cases)
 
 
 @pytest.fixture(scope="module")

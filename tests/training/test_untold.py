@@ -12,15 +12,10 @@ from medsynth.models.sampling import SamplingPlan
 from medsynth.records import CaseRecord, read_records, write_records
 from medsynth.training.plan import GivenPlan
 from tests.small import WINDOW
-from tests.training.mixed import PET, mixed_cases, mixed_data, run
+from tests.training.mixed import PET, mixed_data, run
 from tests.words import Letters
 
 STEPS = SamplingPlan(steps=2)
-
-
-@pytest.fixture(scope="module")
-def cases(make_cases, tmp_path_factory):
-    return mixed_cases(tmp_path_factory.mktemp("untold") / "cases", make_cases)
 
 
 @pytest.mark.parametrize(
