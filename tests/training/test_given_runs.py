@@ -16,12 +16,11 @@ from medsynth.models.conditioner import Asked
 from medsynth.models.drawing import sample_latents
 from medsynth.models.run import load_run
 from medsynth.models.sampling import SamplingPlan
-from medsynth.models.sealed import read_sealed
 from medsynth.records import CaseRecord, SampleRecord, read_records
-from medsynth.training import module as modules
 from medsynth.training.objective import Objective
 from medsynth.training.plan import GivenPlan, Schedule
 from tests.training.mixed import PARTS, PET, mixed_data, run
+from tests.training.resumed import KilledError, dying_after, weights
 from tests.words import TARGET, Letters
 
 STEPS = SamplingPlan(steps=2)
@@ -96,27 +95,10 @@ def test_each_part_changes_the_sample(cases, whole):
         torch.testing.assert_close(one[0], other, rtol=1e-3, atol=1e-3)
 
 
-class KilledError(Exception):
-    pass
-
-
-def weights(out, name="last"):
-    return read_sealed(out / "weights" / f"{name}.ckpt").content["model"]
-
-
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_training_that_is_told_things_goes_on_in_the_same_bits(cases, whole, tmp_path, workers, monkeypatch):
-    original = modules.DiffusionModule.optimizer_step
-
-    def dying(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        if self.global_step == 5:
-            raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(modules.DiffusionModule, "optimizer_step", dying)
-        with pytest.raises(KilledError):
-            run(cases, tmp_path / "run", mixed_data(), steps=6)
+def test_a_training_that_is_told_things_goes_on_in_the_same_bits(cases, whole, tmp_path, workers):
+    with dying_after(5), pytest.raises(KilledError):
+        run(cases, tmp_path / "run", mixed_data(), steps=6)
     report = run(cases, tmp_path / "run", mixed_data(), steps=6, workers=workers)
     assert report.resumed_from == 4
     for name in ("last", "best"):

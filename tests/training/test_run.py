@@ -16,6 +16,7 @@ from medsynth.records import CaseRecord, read_records, write_records
 from medsynth.training.objective import Objective
 from medsynth.training.plan import Schedule
 from tests.small import NETWORK, small_data, train_small
+from tests.training.resumed import KilledError, dying_after, weights
 
 DATA = small_data(label="label", conditions=("class",), augmentation=Augmentation(shift=1, rotate=5, scale=0.1))
 
@@ -23,10 +24,6 @@ DATA = small_data(label="label", conditions=("class",), augmentation=Augmentatio
 def run(cases, out, steps=6, data=DATA, **settings):
     trainer = Schedule(steps=steps, validate_every=2, checkpoint_every=2, preview_every=6, preview_count=1)
     return train_small(cases, out, data, trainer, **settings)
-
-
-def weights(out, name="last"):
-    return read_sealed(out / "weights" / f"{name}.ckpt").content["model"]
 
 
 @pytest.fixture(scope="module")
@@ -64,26 +61,10 @@ def test_modes_that_no_memory_holds_are_one_line(cases, tmp_path, monkeypatch):
         run(cases, tmp_path / "out")
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize("workers", [0, 2])
-def test_resumed_training_ends_in_the_same_bits(cases, whole, tmp_path, workers, monkeypatch):
-    # A training that dies right after a step that no state holds.
-    from medsynth.training import module
-
-    original = module.DiffusionModule.optimizer_step
-
-    def dying(self, *args, **kwargs):
-        original(self, *args, **kwargs)
-        if self.global_step == 5:
-            raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module.DiffusionModule, "optimizer_step", dying)
-        with pytest.raises(KilledError):
-            run(cases, tmp_path / "run", workers=workers)
+def test_resumed_training_ends_in_the_same_bits(cases, whole, tmp_path, workers):
+    with dying_after(5), pytest.raises(KilledError):  # a step that no state holds
+        run(cases, tmp_path / "run", workers=workers)
     report = run(cases, tmp_path / "run", workers=workers)
     assert report.resumed_from == 4
     for name in ("last", "best"):
