@@ -1,0 +1,40 @@
+"""The files that pydicom ships for its own tests: each is read right, or refused by name."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+
+from medsynth.data.dicom import read_dicom
+from medsynth.errors import UnreadableError
+
+FOLDER = Path(pydicom.data.__file__).parent
+NAMED = (
+    r"Storage.* (holds no image|is not read yet|in colour|is not monochrome)|an unknown SOP class|"
+    r"cut short or is no DICOM|the pixels are missing, cut short"
+)
+
+
+def shipped() -> list[Path]:
+    other = {".py", ".pyc", ".txt", ".md", ".json", ".dump", ".icc", ".gz"}
+    return sorted(path for path in FOLDER.rglob("*") if path.is_file() and path.suffix not in other)
+
+
+def test_each_is_read_as_itk_reads_it_or_refused_by_name():
+    outcome, refusals = Counter(), set()
+    for path in shipped():
+        try:
+            image = read_dicom([path])
+        except UnreadableError as refusal:
+            refusals.add(str(refusal))
+            outcome["refused"] += 1
+            continue
+        outcome[image.modality] += 1
+        theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T
+        assert np.array_equal(np.float32(theirs).reshape(image.array.shape), np.float32(image.array)), path.name
+    assert [refusal for refusal in refusals if not re.search(NAMED, refusal)] == []
+    least = {"CT": 14, "MR": 26, "CR": 3, "refused": 150}
+    assert {name: outcome[name] >= count for name, count in least.items()} == dict.fromkeys(least, True)
