@@ -130,6 +130,8 @@ def _read_headers(folder: Path, paths: Sequence[PurePosixPath]) -> list[Header |
             try:
                 header = read_header(folder / path)
                 sop_class, instance, series, study, patient = (_text(header, tag) for tag in _TAGS)
+                if str(header.file_meta.get("MediaStorageSOPClassUID")) == _DIRECTORY_CLASS:
+                    sop_class = _DIRECTORY_CLASS  # PS3.10 8: a DICOMDIR has no SOP class of its own
                 modality = _text(header, "Modality")
                 descriptions = tuple(_text(header, tag) for tag in _DESCRIPTIONS)
                 held = held_by(folder / path, header)

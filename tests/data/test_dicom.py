@@ -198,7 +198,7 @@ def other_position(dataset, k):
         (setting(PhotometricInterpretation="PALETTE COLOR"), "not monochrome"),
         (setting(PhotometricInterpretation="MONOCHROME1"), "a CT volume in MONOCHROME1"),
         (setting(ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"]), "a mosaic does not say how many slices it holds"),
-        (without("Rows"), "holds no image"),
+        (without("Rows"), "CT Image Storage without its size: the file is cut short"),
         (without("PixelData"), "pixels are missing"),
         (setting(PixelData=b"\0\0"), "pixels are missing, cut short"),
         (without("RescaleSlope"), "CT without a rescale"),
@@ -275,9 +275,14 @@ def test_without_a_decoder_the_way_out_is_this_projects_own(tmp_path, monkeypatc
         dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
 
     paths = write_series(tmp_path / "s", oblique(0), np.zeros((6, 5, 4), np.int16), lossless)
-    monkeypatch.setattr(dicom_pixels, "get_decoder", lambda _: SimpleNamespace(is_available=False))
+    monkeypatch.setattr(
+        dicom_pixels,
+        "get_decoder",
+        lambda _: SimpleNamespace(is_available=False, missing_dependencies=["x - requires pylibjpeg-libjpeg>=2.1"]),
+    )
     with pytest.raises(
-        UnreadableError, match=r"no decoder for JPEG Lossless.*; pip install '\.\[codecs\]' in the folder"
+        UnreadableError,
+        match=r"for JPEG Lossless.* \(pylibjpeg-libjpeg not installed\); pip install '\.\[codecs\]' in the folder",
     ):
         read_dicom(paths)
 
@@ -294,4 +299,5 @@ def test_a_missing_decoder_is_named_with_its_extra(test_data):
     folder = test_data / TREE / "generic/compressed_jpeg/001"
     done = subprocess.run([sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=False)
     assert "no decoder for JPEG Lossless" in done.stderr
+    assert "(pylibjpeg, pylibjpeg-libjpeg not installed)" in done.stderr
     assert "pip install '.[codecs]' in the folder of medsynth's source" in done.stderr
