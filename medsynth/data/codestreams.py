@@ -9,6 +9,7 @@ _SIZ = (
 )
 _BOXED = b"\0\0\0\x0cjP  "  # a codestream inside of a JP2 file (ISO 15444-1 I.5.1)
 _JPEG_START = b"\xff\xd8"
+_JPEG_END, _AFTER_END = b"\xff\xd9", 1024
 _FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7}  # ISO 10918-1 B.2.2; ISO 14495-1 C.2.2
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xDA)}
 
@@ -56,9 +57,12 @@ def require_size(frame: bytes, rows: int, columns: int) -> None:
     """Refuse a frame that would open to more than its file says: a kilobyte can open to gigabytes.
 
     Raises:
-        UnreadableError: so, or a frame that does not say its size.
+        UnreadableError: so, a frame that does not say its size, or a JPEG that was cut short.
     """
     size = coded_size(frame)
+    # Coded data never holds the end marker, so a JPEG without one was cut: decoders fill up what is missing.
+    if frame.startswith(_JPEG_START) and _JPEG_END not in frame[-_AFTER_END:]:
+        size = None
     if size is None or size.rows < 1 or size.columns < 1:
         raise UnreadableError("the pixels are missing, cut short or broken; export the series again")
     if size.rows * size.columns > rows * columns or size.samples != 1:

@@ -75,6 +75,18 @@ def test_a_frame_that_would_open_to_gigabytes_is_not_opened(tmp_path, syntax):
         read_dicom(paths)
 
 
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, RLELossless])
+def test_a_frame_cut_short_in_a_whole_file_is_refused(tmp_path, syntax):
+    """Decoders of JPEG fill up what is missing, without a word."""
+    paths = packed(tmp_path / "s", syntax)
+    whole = paths[1].read_bytes()
+    for cut in (2, 20, 400):
+        paths[1].write_bytes(whole)
+        with_frame(paths[1], lambda frame, cut=cut: bytes(frame).rstrip(b"\0")[:-cut])
+        with pytest.raises(UnreadableError, match="missing, cut short or broken"):
+            read_dicom(paths)
+
+
 def test_a_run_length_frame_longer_than_its_pixels_is_not_opened(tmp_path):
     paths = packed(tmp_path / "s", RLELossless)
     with_frame(paths[0], lambda frame: bytes(frame) + b"\x81\x00" * 5_000)
