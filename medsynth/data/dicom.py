@@ -38,7 +38,8 @@ PLANE_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.6.1": "US",
 }
 """SOP classes whose files are images by themselves."""
-_PT_UNITS = {"BQML": "Bq/ml", "GML": "SUV"}  # PS3.3 C.8.9.1.1.3; others are arbitrary
+_PT_UNITS = {"BQML": "Bq/ml", "BQ/ML": "Bq/ml", "GML": "SUV", "G/ML{SUVBW}": "SUV", "{SUVBW}G/ML": "SUV"}
+"""PS3.3 C.8.9.1.1.3 and their UCUM codes (PS3.16 CID 84, 85); others are arbitrary."""
 
 
 class DicomImage(NamedTuple):
@@ -92,7 +93,7 @@ def _read_series(paths: Sequence[Path], volume: str | None, *, tilted: bool) -> 
     chosen = _chosen(split_volumes([part for path in paths for part in slices_of(path, headers[path])]), volume)
     stack = stack_slices([part.plane for part in chosen], single_slice_mm=chosen[0].stated or 1.0, tilted=tilted)
     _require_known_gap(chosen, stack.geometry)
-    units = _units([headers[path] for path in {part.path for part in chosen}], modality)
+    units = _units(chosen, modality)
     values, padding = _values(chosen, modality)
     array = compact(np.stack([values[index].T for index in stack.order], axis=-1))
     if any(mask is not None for mask in padding):
@@ -230,13 +231,12 @@ def _radiograph_geometry(header: Dataset) -> Geometry:
     return Geometry.image_plane((int(header.Columns), int(header.Rows)), (spacing[1], spacing[0]))
 
 
-def _units(headers: Sequence[Dataset], modality: str) -> str:
+def _units(slices: Sequence[Slice], modality: str) -> str:
+    said = {part.unit for part in slices}
     if modality == "CT":
-        types = {str(header.get("RescaleType") or "HU").upper() for header in headers}
-        return "HU" if types == {"HU"} else "arbitrary"
+        return "HU" if {unit or "HU" for unit in said} == {"HU"} else "arbitrary"
     if modality == "PT":
-        units = {str(header.get("Units") or "") for header in headers}
-        if len(units) > 1:
+        if len(said) > 1:
             raise UnreadableError("slices in different PET units in one series; split the series")
-        return _PT_UNITS.get(units.pop(), "arbitrary")
+        return _PT_UNITS.get(said.pop(), "arbitrary")
     return "arbitrary"

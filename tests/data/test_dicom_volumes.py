@@ -107,6 +107,69 @@ def test_an_enhanced_ct_is_in_hu(tmp_path):
     assert np.array_equal(image.array, stored() * np.arange(1, 5))
 
 
+ENHANCED_PET = "1.2.840.10008.5.1.4.1.1.130"
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "kind", "code", "slope", "expected"),
+    [
+        (ENHANCED_CT, "HU", None, None, "HU"),
+        (ENHANCED_CT, "US", None, None, "arbitrary"),
+        (ENHANCED_PET, "US", "Bq/ml", 1, "Bq/ml"),
+        (ENHANCED_PET, "US", "g/ml{SUVbw}", 1, "SUV"),
+        (ENHANCED_PET, "US", "Bq/ml", 2, "arbitrary"),  # the unit is that of other numbers
+        (ENHANCED_PET, None, None, None, "arbitrary"),
+    ],
+)
+def test_units_of_an_enhanced_file_are_those_of_its_own_rescale(tmp_path, sop_class, kind, code, slope, expected):
+    def told(dataset):
+        for k, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+            (transform,) = group.PixelValueTransformationSequence
+            if kind:
+                transform.RescaleType = kind
+            if code:
+                group.RealWorldValueMappingSequence = [
+                    item(
+                        RealWorldValueSlope=float(transform.RescaleSlope) * slope,
+                        RealWorldValueIntercept=float(transform.RescaleIntercept),
+                        MeasurementUnitsCodeSequence=[item(CodeValue=code)],
+                    )
+                ]
+            assert k < 4
+
+    image = read_dicom([write_enhanced(tmp_path / "e" / "x", oblique(0), [stored()], sop_class, change=told)])
+    assert image.units == expected
+
+
+def test_the_stacks_of_a_localiser_are_volumes_and_without_stacks_it_is_refused(tmp_path):
+    """Three planes in one file: each stack has places and an orientation of its own."""
+    grids = [oblique(k) for k in (3, 4, 5)]
+    planes = [plane for grid in grids for plane in dicom_planes(grid)]
+
+    def turned(named):
+        def change(dataset):
+            for k, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+                group.FrameContentSequence[0].StackID = str(1 + k // 4) if named else "1"
+                group.PlanePositionSequence[0].ImagePositionPatient = [f"{v:.12f}"[:16] for v in planes[k].position]
+                turn = [f"{v:.12f}"[:16] for v in planes[k].orientation]
+                group.PlaneOrientationSequence = [item(ImageOrientationPatient=turn)]
+                del group.MREchoSequence
+            del dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence
+
+        return change
+
+    volumes = [stored(k) for k in range(3)]
+    path = write_enhanced(tmp_path / "e" / "x", grids[0], volumes, change=turned(True))
+    found = split_volumes(slices_in(path))
+    assert [volume.name for volume in found] == ["stack=1", "stack=2", "stack=3"]
+    for grid, volume in zip(grids, found, strict=True):
+        direction = read_dicom([path], volume.name).geometry.direction
+        np.testing.assert_allclose(direction, grid.direction, atol=1e-6)
+    path = write_enhanced(tmp_path / "e" / "y", grids[0], volumes, change=turned(False))
+    with pytest.raises(GeometryError, match="mixed orientation: slices differ by"):
+        read_dicom([path])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
