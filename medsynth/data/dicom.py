@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from medsynth.data.dicom_file import number, numbers, quiet, read_file, read_header
+from medsynth.data.dicom_file import number, numbers, quiet, read_file
 from medsynth.data.dicom_pixels import compact, fill_padding, in_units, padded, stored_frames
 from medsynth.data.dicom_slices import Slice, slices_of
 from medsynth.data.dicom_volumes import Volume, split_volumes
@@ -81,27 +81,27 @@ def read_dicom(paths: Sequence[Path], volume: str | None = None, *, tilt: str = 
 def _read_series(paths: Sequence[Path], volume: str | None, *, tilted: bool) -> DicomImage:
     if not paths:
         raise UnreadableError("no DICOM files there; name the folder that holds the series")
-    headers = {path: read_header(path) for path in paths}
-    kinds = {require_understood(header) for header in headers.values()}
+    files = {path: read_file(path) for path in paths}  # parsed once: that takes longer than to read the pixels
+    kinds = {require_understood(header) for header in files.values()}
     if len(kinds) > 1:
         raise UnreadableError("files of several modalities in one series; split the series")
     modality, planar = kinds.pop()
     if planar:
         if len(paths) > 1:
             raise UnreadableError("several radiographs are no volume; give each as a case of its own")
-        return _radiograph(paths[0], modality)
-    chosen = _chosen(split_volumes([part for path in paths for part in slices_of(path, headers[path])]), volume)
+        return _radiograph(files[paths[0]], modality)
+    chosen = _chosen(split_volumes([part for path in paths for part in slices_of(path, files[path])]), volume)
     stack = stack_slices([part.plane for part in chosen], single_slice_mm=chosen[0].stated or 1.0, tilted=tilted)
     _require_known_gap(chosen, stack.geometry)
     units = _units(chosen, modality)
-    values, padding = _values(chosen, modality)
-    array = compact(np.stack([values[index].T for index in stack.order], axis=-1))
+    values, padding = _values(chosen, files, modality)
+    array = compact(np.stack([values[index] for index in stack.order]).T)
     if any(mask is not None for mask in padding):
         masks = [
             np.zeros_like(value, dtype=bool) if mask is None else mask
             for mask, value in zip(padding, values, strict=True)
         ]
-        fill_padding(array, np.stack([masks[index].T for index in stack.order], axis=-1))
+        fill_padding(array, np.stack([masks[index] for index in stack.order]).T)
     geometry = stack.geometry
     if any(stack.drift):
         array, geometry = straightened(array, stack)
@@ -141,12 +141,14 @@ def _chosen(volumes: Sequence[Volume], name: str | None) -> Sequence[Slice]:
     raise UnreadableError("the series no longer has the volume that was found in it; ingest it again")
 
 
-def _values(slices: Sequence[Slice], modality: str) -> tuple[list[NDArray[Any]], list[NDArray[np.bool_] | None]]:
-    """(row, column) of each slice, in units, and its padding; a file is opened once for all its slices."""
+def _values(
+    slices: Sequence[Slice], files: dict[Path, Dataset], modality: str
+) -> tuple[list[NDArray[Any]], list[NDArray[np.bool_] | None]]:
+    """(row, column) of each slice, in units, and its padding; a file leaves `files` once it is decoded."""
     found: dict[int, tuple[NDArray[Any], NDArray[np.bool_] | None]] = {}
     for path in dict.fromkeys(part.path for part in slices):
         here = [index for index, part in enumerate(slices) if part.path == path]
-        dataset = read_file(path)
+        dataset = files.pop(path)
         frames = stored_frames(dataset, [slices[index].frame for index in here])
         for index, frame in zip(here, frames, strict=True):
             part = slices[index]
@@ -209,8 +211,7 @@ def _require_known_gap(slices: Sequence[Slice], geometry: Geometry) -> None:
         )
 
 
-def _radiograph(path: Path, modality: str) -> DicomImage:
-    dataset = read_file(path)
+def _radiograph(dataset: Dataset, modality: str) -> DicomImage:
     (stored,) = stored_frames(dataset, [None])
     padding = padded(stored, dataset)
     if str(dataset.PhotometricInterpretation) == "MONOCHROME1":

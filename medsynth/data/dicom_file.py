@@ -53,9 +53,9 @@ def read_file(path: Path, *, stop_before_pixels: bool = False, specific_tags: li
     """A DICOM file; call inside `quiet`.
 
     Raises:
-        UnreadableError: no DICOM, cut short, sequences nested without end, a header of more than 128 MB or of millions
-            of elements (which take a hundred times their bytes), or a deflated file that opens to more than 512 MB
-            (half a megabyte can open to a gigabyte).
+        UnreadableError: no DICOM, cut short, sequences nested without end, a header read by itself of more than
+            128 MB, millions of elements (which take a hundred times their bytes), or a deflated file that opens to
+            more than 512 MB (half a megabyte can open to a gigabyte).
     """
     options: dict[str, Any] = {"stop_before_pixels": stop_before_pixels, "specific_tags": specific_tags}
     limited: _Limited | None = None

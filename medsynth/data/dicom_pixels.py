@@ -44,7 +44,7 @@ def stored_frames(dataset: Dataset, frames: Sequence[int | None]) -> list[NDArra
         raise UnreadableError("the pixels are missing, cut short or broken; export the series again") from None
     if len(decoded) != len(wanted) or any(frame.shape != (rows, columns) for frame in decoded):
         raise UnreadableError("the pixels are not those of one frame; export the series again")
-    if not all(np.isfinite(frame).all() for frame in decoded):
+    if not all(frame.dtype.kind in "iub" or np.isfinite(frame).all() for frame in decoded):
         raise UnreadableError("voxels are NaN or infinite; replace them at the source or exclude the case")
     by_number = dict(zip(wanted, decoded, strict=True))
     return [by_number[frame] for frame in frames]
@@ -126,7 +126,7 @@ def fill_padding(array: NDArray[Any], padding: NDArray[np.bool_]) -> None:
 
 
 def in_units(stored: NDArray[Any], rescale: tuple[float, float] | None, required_of: str | None = None) -> NDArray[Any]:
-    """Stored values in units: float64, or the integers as they are where the rescale is none.
+    """Stored values in units: integers where the rescale keeps them whole, else float64.
 
     Args:
         stored: (rows, columns).
@@ -143,7 +143,12 @@ def in_units(stored: NDArray[Any], rescale: tuple[float, float] | None, required
     slope, intercept = rescale
     if not np.isfinite(rescale).all() or slope == 0:
         raise UnreadableError("the rescale is zero or not finite; re-export the series")
-    return stored if (slope, intercept) == (1, 0) else stored * slope + intercept
+    if (slope, intercept) == (1, 0):
+        return stored
+    whole = float(slope).is_integer() and float(intercept).is_integer()
+    if whole and stored.dtype.kind in "iu" and stored.itemsize <= 2 and abs(slope) * 2**16 + abs(intercept) < 2**31:
+        return stored.astype(np.int32) * int(slope) + int(intercept)
+    return stored * slope + intercept
 
 
 def compact(array: NDArray[Any]) -> NDArray[Any]:
@@ -153,5 +158,5 @@ def compact(array: NDArray[Any]) -> NDArray[Any]:
     low, high = array.min(), array.max()
     for kind in (np.int16, np.uint16, np.int32):
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-            return np.ascontiguousarray(array, dtype=kind)
+            return array.astype(kind, copy=False)
     return array.astype(np.float32)

@@ -105,6 +105,14 @@ def test_each_slice_has_its_own_rescale(tmp_path):
     assert (image.array.dtype, image.units) == (np.float32, "arbitrary")
 
 
+def test_whole_numbers_do_not_overflow(tmp_path):
+    stored = values(np.uint16, 65536)
+    paths = write_series(tmp_path / "s", oblique(0), stored, setting(RescaleSlope="3", RescaleIntercept="-70000"))
+    image = read_dicom(paths)
+    assert image.array.dtype == np.int32
+    assert (image.array == stored.astype(int) * 3 - 70000).all()
+
+
 @pytest.mark.parametrize(("unit", "expected"), [("BQML", "Bq/ml"), ("GML", "SUV"), ("CNTS", "arbitrary")])
 def test_pet_says_its_units(tmp_path, unit, expected):
     paths = write_series(tmp_path / "s", oblique(0), values(), setting(Units=unit), PT)

@@ -14,7 +14,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from medsynth.data import dicom_file
 from medsynth.data.codestreams import coded_size, require_run_length
 from medsynth.data.dicom import read_dicom
-from medsynth.data.dicom_file import quiet
+from medsynth.data.dicom_file import quiet, read_header
 from medsynth.errors import UnreadableError
 from medsynth.geometry import Geometry
 from tests.data.test_dicom import CR, MR, oblique, setting, values, write_series
@@ -140,8 +140,8 @@ def test_a_header_of_millions_of_items_is_not_read_to_its_end(tmp_path, monkeypa
     paths[0].write_bytes(whole)
     assert read_dicom(paths).array.shape == (6, 5, 4)
     monkeypatch.setattr(dicom_file, "_LARGEST_HEADER", 300)
-    with pytest.raises(UnreadableError, match="larger than that of any image"):
-        read_dicom(paths)
+    with quiet(), pytest.raises(UnreadableError, match="larger than that of any image"):
+        read_header(paths[0])
 
 
 BOMB = """
