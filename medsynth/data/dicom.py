@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from medsynth.data.dicom_file import number, numbers, quiet, read_file, read_header
-from medsynth.data.dicom_pixels import compact, in_units, stored_frames
+from medsynth.data.dicom_file import number, numbers, quiet, read_file
+from medsynth.data.dicom_pixels import compact, fill_padding, in_units, padded, stored_frames
 from medsynth.data.dicom_slices import Slice, slices_of
 from medsynth.data.dicom_volumes import Volume, split_volumes
 from medsynth.data.tilt import straightened
@@ -38,7 +38,8 @@ PLANE_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.6.1": "US",
 }
 """SOP classes whose files are images by themselves."""
-_PT_UNITS = {"BQML": "Bq/ml", "GML": "SUV"}  # PS3.3 C.8.9.1.1.3; others are arbitrary
+_PT_UNITS = {"BQML": "Bq/ml", "BQ/ML": "Bq/ml", "GML": "SUV", "G/ML{SUVBW}": "SUV", "{SUVBW}G/ML": "SUV"}
+"""PS3.3 C.8.9.1.1.3 and their UCUM codes (PS3.16 CID 84, 85); others are arbitrary."""
 
 
 class DicomImage(NamedTuple):
@@ -56,7 +57,7 @@ def read_dicom(paths: Sequence[Path], volume: str | None = None, *, tilt: str = 
     The array is indexed (column, row, slice) or (column, row); slices are ordered by
     position. The rescale of each slice is applied: CT in HU, PT in its units, MR
     arbitrary. MONOCHROME1 radiographs are turned so that larger is brighter. Whole
-    numbers stay integers (int16, uint16 or int32), others are float32.
+    numbers stay integers (int16, uint16 or int32), others are float32. Padding becomes the lowest value of the image.
 
     Args:
         paths: the files of one series, in any order.
@@ -80,21 +81,27 @@ def read_dicom(paths: Sequence[Path], volume: str | None = None, *, tilt: str = 
 def _read_series(paths: Sequence[Path], volume: str | None, *, tilted: bool) -> DicomImage:
     if not paths:
         raise UnreadableError("no DICOM files there; name the folder that holds the series")
-    headers = {path: read_header(path) for path in paths}
-    kinds = {require_understood(header) for header in headers.values()}
+    files = {path: read_file(path) for path in paths}  # parsed once: that takes longer than to read the pixels
+    kinds = {require_understood(header) for header in files.values()}
     if len(kinds) > 1:
         raise UnreadableError("files of several modalities in one series; split the series")
     modality, planar = kinds.pop()
     if planar:
         if len(paths) > 1:
             raise UnreadableError("several radiographs are no volume; give each as a case of its own")
-        return _radiograph(paths[0], modality)
-    chosen = _chosen(split_volumes([part for path in paths for part in slices_of(path, headers[path])]), volume)
+        return _radiograph(files[paths[0]], modality)
+    chosen = _chosen(split_volumes([part for path in paths for part in slices_of(path, files[path])]), volume)
     stack = stack_slices([part.plane for part in chosen], single_slice_mm=chosen[0].stated or 1.0, tilted=tilted)
     _require_known_gap(chosen, stack.geometry)
-    units = _units([headers[path] for path in {part.path for part in chosen}], modality)
-    values = _values(chosen, modality)
-    array = compact(np.stack([compact(values[index].T) for index in stack.order], axis=-1))
+    units = _units(chosen, modality)
+    values, padding = _values(chosen, files, modality)
+    array = compact(np.stack([values[index] for index in stack.order]).T)
+    if any(mask is not None for mask in padding):
+        masks = [
+            np.zeros_like(value, dtype=bool) if mask is None else mask
+            for mask, value in zip(padding, values, strict=True)
+        ]
+        fill_padding(array, np.stack([masks[index] for index in stack.order]).T)
     geometry = stack.geometry
     if any(stack.drift):
         array, geometry = straightened(array, stack)
@@ -134,20 +141,24 @@ def _chosen(volumes: Sequence[Volume], name: str | None) -> Sequence[Slice]:
     raise UnreadableError("the series no longer has the volume that was found in it; ingest it again")
 
 
-def _values(slices: Sequence[Slice], modality: str) -> list[NDArray[Any]]:
-    """(row, column) of each slice, in units; a file is opened once for all its slices."""
-    found: list[NDArray[Any] | None] = [None] * len(slices)
+def _values(
+    slices: Sequence[Slice], files: dict[Path, Dataset], modality: str
+) -> tuple[list[NDArray[Any]], list[NDArray[np.bool_] | None]]:
+    """(row, column) of each slice, in units, and its padding; a file leaves `files` once it is decoded."""
+    found: dict[int, tuple[NDArray[Any], NDArray[np.bool_] | None]] = {}
     for path in dict.fromkeys(part.path for part in slices):
         here = [index for index, part in enumerate(slices) if part.path == path]
-        dataset = read_file(path)
+        dataset = files.pop(path)
         frames = stored_frames(dataset, [slices[index].frame for index in here])
         for index, frame in zip(here, frames, strict=True):
             part = slices[index]
             if part.tile is not None:
                 (row, column), plane = part.tile, part.plane
                 frame = frame[row : row + plane.rows, column : column + plane.columns]
-            found[index] = in_units(frame, part.rescale, modality if modality in ("CT", "PT") else None)
-    return [values for values in found if values is not None]
+            values = in_units(frame, part.rescale, modality if modality in ("CT", "PT") else None)
+            found[index] = compact(values), padded(frame, dataset)
+    inorder = [found[index] for index in range(len(slices))]
+    return [values for values, _ in inorder], [mask for _, mask in inorder]
 
 
 def require_understood(header: Dataset) -> tuple[str, bool]:
@@ -161,6 +172,8 @@ def require_understood(header: Dataset) -> tuple[str, bool]:
     if uid.name == uid:  # the name of an unknown UID is itself; a file cut short has none
         raise UnreadableError("an unknown SOP class is not read; exclude the series")
     name = uid.name
+    if uid in {*VOLUME_CLASSES, *PLANE_CLASSES} and ("Rows" not in header or "Columns" not in header):
+        raise UnreadableError(f"{name} without its size: the file is cut short; export it again")
     if "Rows" not in header or "Columns" not in header:
         raise NoGreyImageError(f"{name} holds no image; exclude the series")
     if int(header.get("SamplesPerPixel", 1)) != 1:
@@ -198,15 +211,17 @@ def _require_known_gap(slices: Sequence[Slice], geometry: Geometry) -> None:
         )
 
 
-def _radiograph(path: Path, modality: str) -> DicomImage:
-    dataset = read_file(path)
+def _radiograph(dataset: Dataset, modality: str) -> DicomImage:
     (stored,) = stored_frames(dataset, [None])
+    padding = padded(stored, dataset)
     if str(dataset.PhotometricInterpretation) == "MONOCHROME1":
         top = -1 if int(dataset.PixelRepresentation) else 2 ** int(dataset.BitsStored) - 1
         stored = top - stored.astype(np.int64)
     slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
     rescale = None if slope is None or intercept is None else (slope, intercept)
-    array = in_units(stored, rescale)
+    array = compact(in_units(stored, rescale))
+    if padding is not None:
+        fill_padding(array, padding)
     return DicomImage(compact(array.T), _radiograph_geometry(dataset), "arbitrary", modality)
 
 
@@ -217,13 +232,12 @@ def _radiograph_geometry(header: Dataset) -> Geometry:
     return Geometry.image_plane((int(header.Columns), int(header.Rows)), (spacing[1], spacing[0]))
 
 
-def _units(headers: Sequence[Dataset], modality: str) -> str:
+def _units(slices: Sequence[Slice], modality: str) -> str:
+    said = {part.unit for part in slices}
     if modality == "CT":
-        types = {str(header.get("RescaleType") or "HU").upper() for header in headers}
-        return "HU" if types == {"HU"} else "arbitrary"
+        return "HU" if {unit or "HU" for unit in said} == {"HU"} else "arbitrary"
     if modality == "PT":
-        units = {str(header.get("Units") or "") for header in headers}
-        if len(units) > 1:
+        if len(said) > 1:
             raise UnreadableError("slices in different PET units in one series; split the series")
-        return _PT_UNITS.get(units.pop(), "arbitrary")
+        return _PT_UNITS.get(said.pop(), "arbitrary")
     return "arbitrary"

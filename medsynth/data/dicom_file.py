@@ -2,20 +2,27 @@
 
 import contextlib
 import logging
+import math
+import os
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pydicom
 from pydicom import config
-from pydicom.dataset import Dataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from medsynth.errors import UnreadableError
 
 _LARGEST_INFLATED = 512 * 2**20
+_LARGEST_HEADER = 128 * 2**20
+_MOST_READS = 4_000_000  # 12,000 frames of an enhanced MR with 300 reads each
 _PREAMBLE, _GROUP_LENGTH = 132, 12  # bytes before the file meta information, and of its first element (PS3.10 7.1)
 
 
@@ -46,30 +53,66 @@ def read_file(path: Path, *, stop_before_pixels: bool = False, specific_tags: li
     """A DICOM file; call inside `quiet`.
 
     Raises:
-        UnreadableError: no DICOM, cut short, nested without end, or a deflated one that opens to more than
-            512 MB (half a megabyte can open to a gigabyte).
+        UnreadableError: no DICOM, cut short, sequences nested without end, a header read by itself of more than
+            128 MB, millions of elements (which take a hundred times their bytes), or a deflated file that opens to
+            more than 512 MB (half a megabyte can open to a gigabyte).
     """
     options: dict[str, Any] = {"stop_before_pixels": stop_before_pixels, "specific_tags": specific_tags}
+    limited: _Limited | None = None
     try:
-        meta = pydicom.filereader.read_file_meta_info(path)
-        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            _require_bounded(path, int(meta.FileMetaInformationGroupLength))
-        return pydicom.dcmread(path, **options)
+        with path.open("rb") as file:
+            meta = pydicom.filereader.read_file_meta_info(path)
+            source: BinaryIO = file
+            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                source = _inflated(path, meta)
+            limited = _Limited(source, path, header=stop_before_pixels)
+            return pydicom.dcmread(cast(BinaryIO, limited), **options)
     except UnreadableError:
         raise
     except Exception:  # a parser fed with any bytes fails in any way
+        if limited is not None and limited.over:
+            raise UnreadableError("the header is larger than that of any image; exclude the file") from None
         raise UnreadableError("the file is cut short or is no DICOM; export it again") from None
 
 
-def _require_bounded(path: Path, meta_length: int) -> None:
-    """Refuse a deflated data set (PS3.5 A.5) that opens to more than the limit."""
-    packed = path.read_bytes()[_PREAMBLE + _GROUP_LENGTH + meta_length :]
-    opener, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+class _Limited:
+    """A file that a parser may read only so often: for each element or item it reads at least once."""
+
+    def __init__(self, file: BinaryIO, path: Path, *, header: bool) -> None:
+        self._file = file
+        self._bytes = 0 if header else -math.inf
+        self._reads = 0
+        self.name = str(path)
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        found = self._file.read(size)
+        self._reads += 1
+        self._bytes += len(found)
+        if self.over:
+            raise ValueError  # pydicom makes another error of it in some places
+        return found
+
+    @property
+    def over(self) -> bool:
+        return self._reads > _MOST_READS or self._bytes > _LARGEST_HEADER
+
+
+def _inflated(path: Path, meta: FileMetaDataset) -> BinaryIO:
+    """A deflated data set (PS3.5 A.5) opened, as a plain file; refused when it opens to more than the limit."""
+    packed = path.read_bytes()[_PREAMBLE + _GROUP_LENGTH + int(meta.FileMetaInformationGroupLength) :]
+    opener, parts, size = zlib.decompressobj(-zlib.MAX_WBITS), [], 0
     while packed and not opener.eof:
-        size += len(opener.decompress(packed, 2**24))
+        parts.append(opener.decompress(packed, 2**24))
         packed = opener.unconsumed_tail
+        size += len(parts[-1])
         if size > _LARGEST_INFLATED:
             raise UnreadableError("the deflated file opens to more than 512 MB; save it again without deflation")
+    plain = DicomBytesIO(b"\0" * 128 + b"DICM")
+    plain.seek(0, os.SEEK_END)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    write_file_meta_info(plain, meta, enforce_standard=False)
+    return BytesIO(b"".join([plain.getvalue(), *parts]))
 
 
 def several(header: Dataset, keyword: str) -> list[Any]:

@@ -1,17 +1,22 @@
 """Pixels of a DICOM file: decoded frame by frame under a limit, then in units."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.pixels import get_decoder, iter_pixels
-from pydicom.uid import UID
+from pydicom.uid import UID, RLELossless
 
+from medsynth.data.codestreams import require_run_length, require_size
+from medsynth.data.dicom_file import number
 from medsynth.errors import UnreadableError
 
 _LARGEST = 2**30  # pixels that are decoded of one file
+_CODECS = {"pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pyjpegls"}
 
 
 def stored_frames(dataset: Dataset, frames: Sequence[int | None]) -> list[NDArray[Any]]:
@@ -29,6 +34,7 @@ def stored_frames(dataset: Dataset, frames: Sequence[int | None]) -> list[NDArra
     if rows * columns * len(wanted) > _LARGEST:
         raise UnreadableError(f"{len(wanted)} frames of {rows}x{columns} pixels are too many; exclude the series")
     _require_decoder(dataset)
+    _require_honest(dataset, wanted)
     try:
         if wanted == [None]:
             decoded = [dataset.pixel_array]
@@ -38,7 +44,7 @@ def stored_frames(dataset: Dataset, frames: Sequence[int | None]) -> list[NDArra
         raise UnreadableError("the pixels are missing, cut short or broken; export the series again") from None
     if len(decoded) != len(wanted) or any(frame.shape != (rows, columns) for frame in decoded):
         raise UnreadableError("the pixels are not those of one frame; export the series again")
-    if not all(np.isfinite(frame).all() for frame in decoded):
+    if not all(frame.dtype.kind in "iub" or np.isfinite(frame).all() for frame in decoded):
         raise UnreadableError("voxels are NaN or infinite; replace them at the source or exclude the case")
     by_number = dict(zip(wanted, decoded, strict=True))
     return [by_number[frame] for frame in frames]
@@ -53,13 +59,74 @@ def _require_decoder(dataset: Dataset) -> None:
     except NotImplementedError:
         raise UnreadableError("a compression that is not known; export the series uncompressed") from None
     if not fit:
+        missing = {
+            name for line in get_decoder(syntax).missing_dependencies for name in re.findall(r"([\w-]+)>=", line)
+        }
         raise UnreadableError(
-            f"no decoder for {syntax.name}; pip install '.[codecs]' in the folder of medsynth's source"
+            f"no decoder for {syntax.name} ({', '.join(sorted(missing & _CODECS))} not installed); "
+            "pip install '.[codecs]' in the folder of medsynth's source"
         )
 
 
+def _require_honest(dataset: Dataset, frames: Sequence[int | None]) -> None:
+    """Refuse compressed frames that open to more than the header says."""
+    syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
+    if not syntax.is_encapsulated:
+        return
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    wanted, last = {frame or 0 for frame in frames}, max(frame or 0 for frame in frames)
+    try:
+        offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+        found = generate_frames(
+            dataset.PixelData,
+            number_of_frames=int(number(dataset, "NumberOfFrames") or 1),
+            extended_offsets=offsets if all(offsets) else None,
+        )
+        for index, frame in enumerate(found):
+            if index in wanted and syntax == RLELossless:
+                require_run_length(frame, rows * columns * -(-int(dataset.BitsAllocated) // 8))
+            elif index in wanted:
+                require_size(frame, rows, columns)
+            if index == last:
+                break
+    except UnreadableError:
+        raise
+    except Exception:  # parsers fed with any bytes fail in any way
+        raise UnreadableError("the pixels are missing, cut short or broken; export the series again") from None
+
+
+def padded(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:
+    """Where a frame holds no image but Pixel Padding (PS3.3 C.7.5.1.1.2), None where nowhere.
+
+    Args:
+        stored: (rows, columns), before any rescale.
+        dataset: of its file.
+    """
+    value = number(dataset, "PixelPaddingValue")
+    if value is None:
+        return None
+    limit = number(dataset, "PixelPaddingRangeLimit")
+    bounds = sorted(_as_stored(end, dataset) for end in (value, value if limit is None else limit))
+    mask: NDArray[np.bool_] = (stored >= bounds[0]) & (stored <= bounds[1])
+    return mask if mask.any() else None
+
+
+def _as_stored(value: float, dataset: Dataset) -> float:
+    """Some write -2000 as 63536, or the other way round: the VR has no sign of its own."""
+    bits = int(dataset.BitsAllocated)
+    if int(dataset.PixelRepresentation) == 1:
+        return value - 2**bits if value >= 2 ** (bits - 1) else value
+    return value + 2**bits if value < 0 else value
+
+
+def fill_padding(array: NDArray[Any], padding: NDArray[np.bool_]) -> None:
+    """Give padding the lowest value that the image has, in place; an image of nothing else stays as it is."""
+    if not padding.all():
+        array[padding] = array[~padding].min()
+
+
 def in_units(stored: NDArray[Any], rescale: tuple[float, float] | None, required_of: str | None = None) -> NDArray[Any]:
-    """Stored values in units: float64, or the integers as they are where the rescale is none.
+    """Stored values in units: integers where the rescale keeps them whole, else float64.
 
     Args:
         stored: (rows, columns).
@@ -76,7 +143,12 @@ def in_units(stored: NDArray[Any], rescale: tuple[float, float] | None, required
     slope, intercept = rescale
     if not np.isfinite(rescale).all() or slope == 0:
         raise UnreadableError("the rescale is zero or not finite; re-export the series")
-    return stored if (slope, intercept) == (1, 0) else stored * slope + intercept
+    if (slope, intercept) == (1, 0):
+        return stored
+    whole = float(slope).is_integer() and float(intercept).is_integer()
+    if whole and stored.dtype.kind in "iu" and stored.itemsize <= 2 and abs(slope) * 2**16 + abs(intercept) < 2**31:
+        return stored.astype(np.int32) * int(slope) + int(intercept)
+    return stored * slope + intercept
 
 
 def compact(array: NDArray[Any]) -> NDArray[Any]:
@@ -86,5 +158,5 @@ def compact(array: NDArray[Any]) -> NDArray[Any]:
     low, high = array.min(), array.max()
     for kind in (np.int16, np.uint16, np.int32):
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
-            return np.ascontiguousarray(array, dtype=kind)
+            return array.astype(kind, copy=False)
     return array.astype(np.float32)

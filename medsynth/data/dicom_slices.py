@@ -29,6 +29,7 @@ class Slice(NamedTuple):
         stated: distance to the next slice by the header, in mm.
         number: place in the order of acquisition: Instance Number, or the frame's.
         marks: what the scanner says of it that may tell volumes apart, by name.
+        unit: what the file calls the unit of its values, in capitals; "" where it says nothing.
     """
 
     path: Path
@@ -39,6 +40,7 @@ class Slice(NamedTuple):
     stated: float | None
     number: int
     marks: Mapping[str, float | str]
+    unit: str = ""
 
 
 def slices_of(path: Path, header: Dataset) -> list[Slice]:
@@ -57,11 +59,14 @@ def slices_of(path: Path, header: Dataset) -> list[Slice]:
     order = int(number(header, "InstanceNumber") or 0)
     if is_mosaic(header):
         return [
-            Slice(path, None, tile.start, tile.plane, _rescale(header), tile.gap, order, _marks([header]))
+            Slice(
+                path, None, tile.start, tile.plane, _rescale(header), tile.gap, order, _marks([header]), _unit([header])
+            )
             for tile in mosaic_tiles(header)
         ]
     parts = [header]
-    return [Slice(path, None, None, _plane(parts, header), _rescale(header), _stated(parts), order, _marks(parts))]
+    place, rescale, stated = _plane(parts, header), _rescale(header), _stated(parts)
+    return [Slice(path, None, None, place, rescale, stated, order, _marks(parts), _unit(parts))]
 
 
 def _enhanced(path: Path, header: Dataset) -> list[Slice]:
@@ -74,9 +79,8 @@ def _enhanced(path: Path, header: Dataset) -> list[Slice]:
     for index, frame in enumerate(frames):
         parts = [*_macros(frame), *common, header]
         transform = next((part for part in parts if "RescaleSlope" in part), Dataset())
-        found.append(
-            Slice(path, index, None, _plane(parts, header), _rescale(transform), _stated(parts), index, _marks(parts))
-        )
+        place, rescale, stated = _plane(parts, header), _rescale(transform), _stated(parts)
+        found.append(Slice(path, index, None, place, rescale, stated, index, _marks(parts), _unit(parts, rescale)))
     return found
 
 
@@ -105,6 +109,16 @@ def _plane(parts: Sequence[Dataset], header: Dataset) -> DicomPlane:
 def _rescale(part: Dataset) -> tuple[float, float] | None:
     slope, intercept = number(part, "RescaleSlope"), number(part, "RescaleIntercept")
     return None if slope is None or intercept is None else (slope, intercept)
+
+
+def _unit(parts: Sequence[Dataset], rescale: tuple[float, float] | None = None) -> str:
+    """Units of PET (PS3.3 C.8.9.1), the code of a real world mapping that is the rescale itself, or Rescale Type."""
+    units = next((str(part.Units) for part in parts if part.get("Units")), "")
+    for part in parts:  # PS3.3 C.7.6.16.2.11
+        mapping = number(part, "RealWorldValueSlope"), number(part, "RealWorldValueIntercept")
+        if not units and rescale is not None and mapping == rescale and part.get("MeasurementUnitsCodeSequence"):
+            units = str(part.MeasurementUnitsCodeSequence[0].get("CodeValue", ""))
+    return (units or next((str(part.RescaleType) for part in parts if part.get("RescaleType")), "")).upper()
 
 
 def _stated(parts: Sequence[Dataset]) -> float | None:

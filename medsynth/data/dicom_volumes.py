@@ -8,6 +8,8 @@ import numpy as np
 
 from medsynth.data.dicom_slices import MARKS, Slice
 
+_STACK = "stack"
+
 
 class Volume(NamedTuple):
     """Slices of one volume.
@@ -26,17 +28,29 @@ class Volume(NamedTuple):
 def split_volumes(slices: Sequence[Slice]) -> list[Volume]:
     """The volumes of a series, in the order of their first slices.
 
-    A series whose slices all lie in different places is one volume, whatever else differs. Where places
-    repeat, marks are tried in turn (stack, echo, image type, b-value, direction, inversion, time, cardiac phase,
-    acquisition), and one splits where each of its values has a slice at every place. What none
-    tells apart but has the same number of slices at every place is split by the order of Instance Numbers
-    ("repetition"). What is left keeps its duplicates, and `medsynth.geometry.stack_slices` refuses it.
+    Stacks (PS3.3 C.7.6.16.2.2.4) of two slices or more are volumes by themselves, wherever they lie. Else a series
+    whose slices all lie in different places is one volume, whatever else differs. Where places repeat, marks are
+    tried in turn (echo, image type, b-value, direction, inversion, time, cardiac phase, acquisition), and one splits
+    where each of its values has a slice at every place. What none tells apart but has the same number of slices at
+    every place is split by the order of Instance Numbers ("repetition"). What is left keeps its duplicates, and
+    `medsynth.geometry.stack_slices` refuses it.
     """
-    found = sorted(_split(tuple(slices), {}, MARKS), key=lambda volume: min(part.number for part in volume.slices))
+    found = [volume for stack in _stacks(slices) for volume in stack]
+    found.sort(key=lambda volume: min(part.number for part in volume.slices))
     names = {name for volume in found for name in volume.marks}
     alike = {name for name in names if len({volume.marks.get(name) for volume in found}) == 1}
     kept = [{name: value for name, value in volume.marks.items() if name not in alike} for volume in found]
     return [Volume(_spoken(marks), marks, volume.slices) for marks, volume in zip(kept, found, strict=True)]
+
+
+def _stacks(slices: Sequence[Slice]) -> list[list[Volume]]:
+    stacks: dict[float | str | None, list[Slice]] = defaultdict(list)
+    for part in slices:
+        stacks[part.marks.get(_STACK)].append(part)
+    if len(stacks) < 2 or None in stacks or min(len(parts) for parts in stacks.values()) < 2:
+        return [_split(tuple(slices), {}, MARKS)]
+    rest = [name for name in MARKS if name != _STACK]
+    return [_split(tuple(parts), {_STACK: value}, rest) for value, parts in stacks.items() if value is not None]
 
 
 def _split(slices: tuple[Slice, ...], marks: Mapping[str, float | str], names: Sequence[str]) -> list[Volume]:

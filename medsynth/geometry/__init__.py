@@ -6,6 +6,7 @@ head), as nibabel does. DICOM and ITK use LPS: the first two axes change sign.
 A 2D image has two indices and the same 4x4 affine, with k = 0.
 """
 
+from medsynth.geometry.alignment import plane_on_grid
 from medsynth.geometry.place import LPS_TO_RAS, Geometry, LpsPlace, require_straight
 from medsynth.geometry.slices import DicomPlane, Stack, dicom_planes, stack_slices
 
@@ -16,6 +17,7 @@ __all__ = [
     "LpsPlace",
     "Stack",
     "dicom_planes",
+    "plane_on_grid",
     "require_straight",
     "stack_slices",
 ]

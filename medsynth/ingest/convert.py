@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsynth.data.dicom import read_dicom
+from medsynth.data.dicom_labels import read_labels
 from medsynth.data.nifti import read_nifti, read_nifti_channels, write_nifti
 from medsynth.data.picture import read_picture
 from medsynth.errors import GeometryError, MedsynthError, UnreadableError
@@ -105,12 +106,14 @@ def refuse(message: str) -> Outcome:
 def _read_case(plan: PlannedCase) -> dict[str, _Read]:
     if plan.refusal:
         raise UnreadableError(plan.refusal)
-    found = {channel.name: _read(channel) for channel in plan.channels}
     first = next(channel for channel in plan.channels if channel.kind == "image")
+    found = {first.name: _read(first)}
     geometry = found[first.name].geometry
     if geometry.rank == 3:
         require_straight(geometry)
     for channel in plan.channels:
+        if channel is not first:
+            found[channel.name] = _read(channel, geometry, plan.labels)
         _require_same_grid(channel, found[channel.name].geometry, geometry)
         found[channel.name] = found[channel.name]._replace(geometry=geometry)
         if channel.kind == "label":
@@ -119,7 +122,8 @@ def _read_case(plan: PlannedCase) -> dict[str, _Read]:
     return found
 
 
-def _read(channel: PlannedChannel) -> _Read:
+def _read(channel: PlannedChannel, grid: Geometry | None = None, labels: Mapping[int, str] | None = None) -> _Read:
+    """One channel; DICOM labels are drawn on the grid of the image."""
     label = channel.kind == "label"
     try:
         for path in channel.paths:
@@ -128,6 +132,8 @@ def _read(channel: PlannedChannel) -> _Read:
         if channel.reader == "dicom":
             image = read_dicom(channel.paths, channel.volume, tilt=channel.tilt)
             return _Read(image.array, image.geometry, image.units, image.modality)
+        if channel.reader == "dicom_labels" and grid is not None:
+            return _Read(read_labels(channel.paths[0], grid, labels or {}), grid, "label", None)
         if channel.reader == "picture":
             array, geometry = read_picture(channel.paths[0], label=label)
             units = "grey" if array.dtype == np.uint8 else "arbitrary"

@@ -13,8 +13,10 @@ from pydicom.uid import UID
 
 from medsynth.data.dicom import PLANE_CLASSES, VOLUME_CLASSES, Held, held_by
 from medsynth.data.dicom_file import quiet, read_header
+from medsynth.data.dicom_labels import LABEL_CLASSES, LabelHeader, label_header
 from medsynth.data.dicom_volumes import Volume, split_volumes
 from medsynth.ingest.inventory import Inventory
+from medsynth.ingest.label_files import LabelFile, Origin, with_labels
 from medsynth.ingest.patients import patient_of
 from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel
 from medsynth.ingest.pool import in_processes
@@ -38,6 +40,7 @@ class Header(NamedTuple):
     modality: str
     descriptions: tuple[str, ...]
     held: Held
+    label: LabelHeader | None = None
 
 
 def plan_dicom(
@@ -46,13 +49,15 @@ def plan_dicom(
     pattern: re.Pattern[str] | None,
     workers: int,
     rule: SeriesRule | None = None,
+    names: Mapping[int, str] | None = None,
 ) -> Found:
     """Plan a case for each volume of each series (Series Instance UID of one patient's study), and for each radiograph.
 
     Several volumes in one series (echoes, b-values, times) are cases of one patient; what tells them
     apart is among their attributes. The channel is named after the modality. The patient is Patient ID; where that is
     empty, the study stands for the patient, presumed. DICOMDIR files are left aside; what holds no grey image (colour,
-    reports) and what the rule does not want is passed over and counted.
+    reports) and what the rule does not want is passed over and counted. A SEG or RTSTRUCT is the label map of the case
+    that it refers to.
 
     Args:
         folder: the source.
@@ -60,15 +65,20 @@ def plan_dicom(
         pattern: searched in the path of a series' first file instead of Patient ID.
         workers: processes that read headers.
         rule: which series are wanted; None for all.
+        names: value and name of the structures that are wanted of SEG and RTSTRUCT; None for all.
     """
     chunks = [inventory.dicom[start : start + _CHUNK] for start in range(0, len(inventory.dicom), _CHUNK)]
     headers: dict[PurePosixPath, Header | None] = {}
     for index, found in in_processes(partial(_read_headers, folder), chunks, workers):
         headers.update(zip(chunks[index], found, strict=True))
     groups: dict[tuple[str, ...], list[PurePosixPath]] = defaultdict(list)
+    labels: list[LabelFile] = []
     for path in inventory.dicom:
         header = headers[path]
         if header is not None and header.sop_class == _DIRECTORY_CLASS:
+            continue
+        if header is not None and header.label is not None:
+            labels.append(LabelFile(folder / path, _kind(header), header.label))
             continue
         groups[_group(path, header)].append(path)
     cases: list[PlannedCase] = []
@@ -80,10 +90,12 @@ def plan_dicom(
             seen.append(one)
             if not one.passed:
                 cases.append(case)
+    origins = {folder / path: Origin(header.series, header.instance) for path, header in headers.items() if header}
+    labelled = with_labels(cases, labels, origins, names)
     patients = {case.patient for case in cases}
     text = f"a DICOM tree: {len(groups)} series and radiographs in {len(headers)} files"
     text += f", of which {len(cases)} volumes or pictures of {len(patients)} patients are chosen"
-    return Found("dicom", cases, text, seen=tuple(seen))
+    return Found("dicom", labelled.cases, text, seen=(*seen, *labelled.seen))
 
 
 def _seen(headers: Sequence[Header | None], slices: int | None, rule: SeriesRule) -> Seen:
@@ -92,13 +104,16 @@ def _seen(headers: Sequence[Header | None], slices: int | None, rule: SeriesRule
     if not known:
         return Seen("not understood", None, "")  # reading it will say why
     first = known[0]
-    kind = f"{first.modality or 'no modality'}, {_class_name(first.sop_class)}"
     reasons = {header.held.passed for header in known}
     passed = reasons.pop() if len(reasons) == 1 and len(known) == len(headers) else ""
     if not passed:
         modality = VOLUME_CLASSES.get(first.sop_class) or PLANE_CLASSES.get(first.sop_class)
         passed = rule.against(modality, [text for header in known for text in header.descriptions], slices)
-    return Seen(kind, slices, passed)
+    return Seen(_kind(first), slices, passed)
+
+
+def _kind(header: Header) -> str:
+    return f"{header.modality or 'no modality'}, {_class_name(header.sop_class)}"
 
 
 def _class_name(sop_class: str) -> str:
@@ -115,11 +130,14 @@ def _read_headers(folder: Path, paths: Sequence[PurePosixPath]) -> list[Header |
             try:
                 header = read_header(folder / path)
                 sop_class, instance, series, study, patient = (_text(header, tag) for tag in _TAGS)
+                if str(header.file_meta.get("MediaStorageSOPClassUID")) == _DIRECTORY_CLASS:
+                    sop_class = _DIRECTORY_CLASS  # PS3.10 8: a DICOMDIR has no SOP class of its own
                 modality = _text(header, "Modality")
                 descriptions = tuple(_text(header, tag) for tag in _DESCRIPTIONS)
                 held = held_by(folder / path, header)
                 plain = modality if re.fullmatch(r"[A-Z]{2,16}", modality) else ""
-                found.append(Header(sop_class, instance, series, study, patient, plain, descriptions, held))
+                label = label_header(header) if sop_class in LABEL_CLASSES else None
+                found.append(Header(sop_class, instance, series, study, patient, plain, descriptions, held, label))
             except Exception:  # values are parsed when asked for; reading the case will say what is wrong
                 found.append(None)
     return found

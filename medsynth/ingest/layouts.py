@@ -1,6 +1,7 @@
 """See which layout a source has, and plan its cases."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from medsynth.errors import MedsynthError, UsageError
@@ -28,6 +29,7 @@ def find_cases(
     modality: str | None = None,
     workers: int = 1,
     series: SeriesRule | None = None,
+    labels: Mapping[int, str] | None = None,
 ) -> Found:
     """Plan the cases of `source`.
 
@@ -38,6 +40,7 @@ def find_cases(
         modality: DICOM code of NIfTI images in the channel "image", None when not known.
         workers: processes that read headers.
         series: which DICOM series become cases; None for all.
+        labels: value and name of the structures that are wanted of DICOM label files; None for all.
 
     Raises:
         MedsynthError: nothing to read, or several layouts at once.
@@ -60,7 +63,7 @@ def find_cases(
     chosen = _detect(source, inventory) if layout == "auto" else layout
     _require_some(source, inventory, chosen)
     if chosen == "dicom":
-        found = plan_dicom(source, inventory, pattern, workers, series)
+        found = plan_dicom(source, inventory, pattern, workers, series, labels)
     else:
         found = _plan(source, inventory, chosen, pattern, modality, vouched=layout == chosen)
     if not found.cases:

@@ -11,7 +11,7 @@ from medsynth.errors import MedsynthError
 from medsynth.ingest.series_rule import Seen
 from medsynth.records import Attribute, Split
 
-Reader = Literal["nifti", "picture", "dicom"]
+Reader = Literal["nifti", "picture", "dicom", "dicom_labels"]
 TWO_FILES = "two files for one channel (such as x.nii beside x.nii.gz, or two label maps); remove one of them"
 """Refusal of a case where one of two files would be left out without a word."""
 _KNOWN_UNITS = {"CT": "HU"}

@@ -70,7 +70,8 @@ def ingest(
             `source`, is its patient.
         modality: DICOM code ("CT", "MR") of NIfTI images in the channel "image", which do not
             say it themselves; with CT they count as HU.
-        labels: name of each value of the label maps, {"1": "liver"}, where the source names none.
+        labels: name of each value of the label maps, {"1": "liver"}, where the source names none;
+            of DICOM SEG and RTSTRUCT, the structures that are wanted, by the names that they have there.
         series: which series of a DICOM tree become cases; None for all.
         tilt: DICOM series with gantry tilt: refuse, or resample onto a straight grid, which interpolates.
         progress: print what was found, a progress bar and the summary.
@@ -83,13 +84,19 @@ def ingest(
     secret = key_path(key)
     pseudonymiser = Pseudonymiser(load_key(secret, out))
     console, errors = Console(quiet=not progress), Console(stderr=True, quiet=not progress)
+    names = _named(labels)
     found = find_cases(
-        source, layout=layout, patient_pattern=patient_pattern, modality=modality, workers=workers, series=series
+        source,
+        layout=layout,
+        patient_pattern=patient_pattern,
+        modality=modality,
+        workers=workers,
+        series=series,
+        labels=names,
     )
     console.print(f"found {found.text}", markup=False, soft_wrap=True)
     if found.seen:
         console.print(table_of(found.seen))
-    names = _named(labels)
     if names:
         cases = [dataclasses.replace(plan, labels=plan.labels or names) for plan in found.cases]
         found = found._replace(cases=cases)
