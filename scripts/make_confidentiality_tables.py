@@ -185,7 +185,7 @@ def write_words(standard: Path) -> None:
         "licence": "pydicom: MIT; dicom-standard: MIT, copyright (c) 2017 Innolitics, LLC",
         "made_by": "scripts/make_confidentiality_tables.py",
         "words": " ".join(sorted(words | anatomy_words())),
-        "terms": sorted(terms | defined_terms(standard)),
+        "terms": sorted(term for term in terms | defined_terms(standard) if term.lower() not in NAMES_TOO),
     }
     write("plain_words.json", content)
 

@@ -120,16 +120,19 @@ def type_of(tag: BaseTag, sop_class: str, sequence: BaseTag | None = None) -> in
 def by_type(choices: str, kind: int | None) -> Action:
     """Resolve a combined action: X for Type 3, Z for Type 2, D (or U) for Type 1 (PS3.15 Table E.1-1a).
 
+    Z leaves the choice of a value that says nothing: of U*, references to new UIDs, which others may ask for.
     An unknown Type takes the last of the choices, which names nobody as little as the others and fits any Type;
     but never U*, which keeps the items.
 
-    >>> by_type("X/Z/D", 3), by_type("X/Z/D", 2), by_type("X/D", 2), by_type("Z/D", None), by_type("X/Z/U*", None)
-    (<Action.REMOVE: 'X'>, <Action.EMPTY: 'Z'>, <Action.DUMMY: 'D'>, <Action.DUMMY: 'D'>, <Action.REMOVE: 'X'>)
+    >>> [by_type("X/Z/D", kind).value for kind in (3, 2, 1, None)]
+    ['X', 'Z', 'D', 'D']
+    >>> [by_type("X/Z/U*", kind).value for kind in (3, 2, 1, None)]
+    ['X', 'U', 'U', 'X']
     """
     offered = choices.replace("*", "").split("/")
     if kind is None:
         return Action(offered[0] if "U" in offered[1:] else offered[-1])
-    wanted = {3: ("X", "Z", "D", "U"), 2: ("Z", "D", "U", "X"), 1: ("D", "U", "Z", "X")}[kind]
+    wanted = {3: ("X", "Z", "D", "U"), 2: ("U", "Z", "D", "X"), 1: ("D", "U", "Z", "X")}[kind]
     return Action(next(one for one in wanted if one in offered))
 
 

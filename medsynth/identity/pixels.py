@@ -82,6 +82,8 @@ def _rewrite(dataset: Dataset, boxes: Sequence[Box], *, swap: bool) -> None:
     """Native pixels: right length, little endian, no unused bits, boxes."""
     allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
     raw = bytes(dataset.PixelData)
+    if swap and allocated == 8 and dataset["PixelData"].VR == "OW":  # two pixels a word (PS3.5 8.1.2)
+        raw = np.frombuffer(raw[: len(raw) // 2 * 2], ">u2").astype("<u2").tobytes()
     samples = int(dataset.SamplesPerPixel)
     subsampled = str(dataset.PhotometricInterpretation) in ("YBR_FULL_422", "YBR_PARTIAL_422")
     count = int(dataset.Rows) * int(dataset.Columns) * _frames(dataset) * (2 if subsampled else samples)

@@ -46,7 +46,8 @@ class RemovalTask(NamedTuple):
         out: folder that the file comes into.
         key: of the pseudonyms.
         options: of PS3.15 E.3.
-        find_boxes: boxes of burned-in text of a data set; None: nobody looks.
+        find_boxes: boxes of burned-in text of a data set with pixels; None: nobody looks. Where it fails the file is
+            refused.
         patient: see `medsynth.identity.removal.remove_identity`.
     """
 
@@ -92,7 +93,7 @@ def remove_from_file(task: RemovalTask) -> Removed:
     try:
         dataset = read_whole(task.source)
         with quiet():
-            boxes = None if task.find_boxes is None else task.find_boxes(dataset)
+            boxes = task.find_boxes(dataset) if task.find_boxes and "PixelData" in dataset else None
             identity = task.patient if task.patient is not None else patient_of(dataset)
         cleaned = remove_identity(dataset, names, patient=identity, boxes=boxes, options=task.options)
         parts = [str(cleaned.get(tag) or "") for tag in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]

@@ -86,7 +86,12 @@ def plant_in_unlisted(dataset: Dataset, planter: Planter, each: int = 4) -> None
     left: dict[str, int] = {}
     for number, (vr, vm, *_) in sorted(DicomDictionary.items()):
         tag, kind = Tag(number), vr.split(" ")[0]
-        free = find_attribute(tag) is None and tag not in dataset and number not in DEVICE and tag.group not in (0x28, 0x7FE0)
+        free = (
+            find_attribute(tag) is None
+            and tag not in dataset
+            and number not in DEVICE
+            and tag.group not in (0x28, 0x7FE0)
+        )
         one = vm == "1" or kind not in BINARY or kind[0] == "O"
         if free and one and tag.group > 8 and left.get(kind, 0) < each and kind not in ("DA", "NONE"):
             left[kind] = left.get(kind, 0) + 1
@@ -124,7 +129,9 @@ def plant_in_private(dataset: Dataset, planter: Planter) -> None:
     """Unknown and known creators, creators that are names themselves, blobs like Siemens' and none at all."""
     put(dataset, 0x00090010, "LO", planter.value("LO"))
     put(dataset, 0x00090011, "LO", b"ACME 1.1")
-    for element, vr in enumerate(("LO", "PN", "UN", "OB", "FD", "FL", "US", "SL", "DS", "IS", "DA", "UI", "LT", "OW", "AT")):
+    for element, vr in enumerate(
+        ("LO", "PN", "UN", "OB", "FD", "FL", "US", "SL", "DS", "IS", "DA", "UI", "LT", "OW", "AT")
+    ):
         put(dataset, 0x00091101 + element, vr, planter.value(vr))
         put(dataset, 0x00BB1001 + element, vr, planter.value(vr))  # without creator
     dataset.add(DataElement(0x00091140, "SQ", Items([person(planter)])))
@@ -207,7 +214,9 @@ def planted_file(source: FileDataset) -> tuple[bytes, list[bytes]]:
 def found_in(content: bytes, tokens: Iterable[bytes]) -> list[bytes]:
     """The tokens that occur among the bytes: as they are, in other letters, in UTF-16, in swapped words."""
     lower = content.lower()
-    wide = "".join(content[start:].decode(kind, "replace").lower() for start in (0, 1) for kind in ("utf-16-le", "utf-16-be"))
+    wide = "".join(
+        content[start:].decode(kind, "replace").lower() for start in (0, 1) for kind in ("utf-16-le", "utf-16-be")
+    )
     return [
         token
         for token in tokens

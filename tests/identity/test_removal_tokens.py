@@ -84,7 +84,9 @@ def test_letters_beyond_ascii_go_too(charset: str, tmp_path: Path) -> None:
     done = remove_from_file(RemovalTask(tmp_path / "planted.dcm", tmp_path / "out", KEY))
     written = (tmp_path / "out" / done.path).read_bytes()
     assert not any("Zäqüß".encode(kind) in written for kind in ("utf-8", "latin-1", "utf-16-le"))
-    assert all(byte < 128 for byte in str(pydicom.dcmread(tmp_path / "out" / done.path, stop_before_pixels=True)).encode())
+    assert all(
+        byte < 128 for byte in str(pydicom.dcmread(tmp_path / "out" / done.path, stop_before_pixels=True)).encode()
+    )
 
 
 def test_a_creator_is_no_place_for_a_name(tmp_path: Path) -> None:
