@@ -110,6 +110,7 @@ def person(planter: Planter) -> Dataset:
     put(inner, 0x00091001, "UN", planter.value("UN"))
     middle.add(DataElement(0x0040A730, "SQ", Items([inner])))
     put(middle, 0x0040A160, "UT", planter.value("UT"))
+    put(middle, 0x7FE00010, "OB", planter.value("OB"))
     outer.add(DataElement(0x00081115, "SQ", Items([middle])))
     put(outer, 0x00081155, "UI", planter.value("UI"))
     return outer
