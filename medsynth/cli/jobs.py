@@ -88,7 +88,7 @@ def _job(verb: Verb, config: DictConfig) -> int:
         say(f"job {settings.job.num}: {' '.join(word for word in words if not word.endswith('=<path>'))}")
     values = _values(verb, config)
     function = verb.load()
-    if "out" not in values:
+    if values.get("out") is None:
         return _status(verb, function(**bind(function, values, verb.paths)))
     sweep_folder = Path(str(values["out"]))
     if sweeping:

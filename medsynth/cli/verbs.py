@@ -89,5 +89,12 @@ VERBS: Mapping[str, Verb] = {
             function="medsynth.evidence.evaluate:evaluate",
             inputs={"samples": inputs.samples_content, "cases": inputs.cases_content},
         ),
+        Verb(
+            name="check",
+            summary="look whether a folder names anyone",
+            function="medsynth.identity.check:check",
+            places=frozenset({"folder", "known", "allow"}),
+            unfinished="the folder may name somebody; with out=DIR, identity.json there says what was found where",
+        ),
     )
 }

@@ -1,0 +1,234 @@
+"""Whether a folder names anyone: every file of it, its name, its header and its bytes. Nothing is changed.
+
+What is not understood is a finding. The checker knows nothing of what may have removed identities before it.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from medsynth import __version__
+from medsynth.errors import MedsynthError
+from medsynth.files import sha256_json, write_json
+from medsynth.identity import check_tables
+from medsynth.identity.byte_text import is_wordy, runs
+from medsynth.identity.check_dicom import check_dicom, is_dicom
+from medsynth.identity.check_names import check_names
+from medsynth.identity.check_nifti import check_nifti, open_gzip
+from medsynth.identity.check_pictures import check_picture
+from medsynth.identity.finding import KINDS, Finding, Findings, Marker, grouped, plain
+from medsynth.identity.known_identifiers import KnownIdentifiers, read_list
+from medsynth.identity.shapes import judge, shapes
+
+REPORT_FILE = "identity.json"
+SCHEMA = "medsynth.identity/1"
+_TEXT = (".txt", ".md", ".yaml", ".yml", ".bval", ".bvec", ".bvals", ".bvecs")
+_PICTURES = (".png", ".jpg", ".jpeg")
+_LARGEST = 16 * 2**30
+
+
+class Checked(NamedTuple):
+    """What a check of one file gave: its format, its findings and the SHA-256 of its bytes."""
+
+    format: str
+    findings: list[Finding]
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a check of a folder gave.
+
+    Args:
+        content: of identity.json.
+        summary: one line.
+    """
+
+    content: Mapping[str, Any]
+    summary: str
+
+    @property
+    def exit_code(self) -> int:
+        """0 where nothing was found, else 1."""
+        return 0 if self.content["clean"] else 1
+
+
+class Checker:
+    """Checks files one by one.
+
+    Args:
+        known: identifiers to be searched for in all bytes.
+        allowed: texts that are said to be fine, whatever their shape.
+        marker: makes the marks; a new one when None.
+    """
+
+    def __init__(
+        self, known: KnownIdentifiers | None = None, allowed: frozenset[str] = frozenset(), marker: Marker | None = None
+    ) -> None:
+        self._known = known or KnownIdentifiers(())
+        self._allowed = frozenset(plain(text) for text in allowed)
+        self._marker = marker or Marker()
+
+    def file(self, path: Path, name: PurePosixPath, number: int = 0) -> Checked:
+        """Check one file.
+
+        Args:
+            path: where it lies.
+            name: its path below the folder that is checked; every part of it is judged.
+            number: of the file, for its findings.
+        """
+        findings = Findings(self._marker, number, self._allowed)
+        check_names(name, findings)
+        if path.is_symlink():
+            findings.add_all(judge(str(path.readlink()).replace("_", " ").replace("/", " ")), "link")
+        try:
+            if path.stat().st_size > _LARGEST:
+                raise OSError
+            content = path.read_bytes()
+        except OSError:
+            findings.add("unread", "file")
+            return Checked("unread", list(findings), "")
+        kind, opened = _check_content(path, content, findings)
+        for place, searched in (
+            ("bytes", content),
+            ("opened bytes", opened),
+            ("path", str(name).encode("utf-8", "replace")),
+        ):
+            for _, identifier in self._known.find(searched) if searched else ():
+                findings.add("known", place, identifier)
+        return Checked(kind, list(findings), hashlib.sha256(content).hexdigest())
+
+
+def check(
+    folder: Path,
+    out: Path | None = None,
+    *,
+    known: Path | None = None,
+    allow: Path | None = None,
+    progress: bool = True,
+) -> Report:
+    """Check every file below a folder, and its name.
+
+    Args:
+        folder: is only read.
+        out: new folder for identity.json; None writes nothing.
+        known: file with identifiers that must not occur, one a line.
+        allow: file with texts that are no findings, one a line.
+        progress: show a bar.
+
+    Raises:
+        MedsynthError: `folder` is no folder or empty, `out` lies inside it, a list cannot be read.
+    """
+    if not folder.is_dir():
+        raise MedsynthError(f"folder names no folder: {folder}")
+    if out is not None and out.resolve().is_relative_to(folder.resolve()):
+        raise MedsynthError("out lies inside folder, and what is checked is not changed; choose an out beside it")
+    identifiers = KnownIdentifiers(read_list(known) if known else ())
+    checker = Checker(identifiers, frozenset(read_list(allow) if allow else ()))
+    paths = sorted(_files(folder), key=lambda path: path.relative_to(folder).as_posix())
+    if not paths:
+        raise MedsynthError(f"{folder} holds no file: name the folder that is to be checked")
+    checked = []
+    for number, path in enumerate(_tracked(paths, progress)):
+        checked.append(checker.file(path, PurePosixPath(path.relative_to(folder).as_posix()), number))
+    report = _report(checked, _records(folder, paths), known=len(identifiers))
+    if out is not None:
+        write_json(out / REPORT_FILE, report.content)
+    return report
+
+
+def _check_content(path: Path, content: bytes, findings: Findings) -> tuple[str, bytes]:
+    """Check by format; gives the format's name and the bytes that the file opens to, where it is packed."""
+    name = path.name.lower()
+    if not content:
+        return "empty", b""
+    if is_dicom(content):
+        check_dicom(path, content, findings)
+        return "dicom", b""
+    if name.endswith((".nii", ".nii.gz", ".hdr")):
+        opened = check_nifti(path, content, findings)
+        return "nifti", opened if opened is not content else b""
+    if content.startswith((b"\x89PNG", b"\xff\xd8\xff")) or name.endswith(_PICTURES):
+        check_picture(content, findings)
+        return "picture", b""
+    readers: tuple[tuple[tuple[str, ...], str, Callable[[], bool]], ...] = (
+        ((".json",), "json", lambda: check_tables.check_json(content, findings)),
+        ((".jsonl",), "json", lambda: check_tables.check_json(content, findings, lines=True)),
+        ((".csv", ".tsv"), "table", lambda: check_tables.check_table(content, findings, name.endswith(".tsv"))),
+        (_TEXT, "text", lambda: check_tables.check_text(content, findings)),
+    )
+    for suffixes, kind, read in readers:
+        if name.endswith(suffixes):
+            if not read():
+                _search(content, findings)
+            return kind, b""
+    findings.add("unread", "format")
+    opened = open_gzip(content, findings) if content[:2] == b"\x1f\x8b" else b""
+    _search(opened or content, findings)
+    return "unknown", opened
+
+
+def _search(content: bytes, findings: Findings) -> None:
+    """Shapes in a file of which nothing else is understood."""
+    for _, text in runs(content, 6):
+        if is_wordy(text):
+            findings.add_all(shapes(text), "bytes")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            yield from _files(path)
+        else:  # a link to a folder cannot be read as a file, which is a finding
+            yield path
+
+
+def _tracked(paths: list[Path], progress: bool) -> Iterator[Path]:
+    if not progress:
+        yield from paths
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(paths, description="check", console=Console(stderr=True), transient=True)
+
+
+def _records(folder: Path, paths: list[Path]) -> dict[int, str]:
+    """Id of the case or sample that a file belongs to, where the folder's records name it."""
+    owners: dict[str, str] = {}
+    for name in ("cases.jsonl", "samples.jsonl"):
+        try:
+            for line in (folder / name).read_text().splitlines():
+                record = json.loads(line)
+                owners |= {channel["path"]: record["id"] for channel in record["channels"].values()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    relative = [path.relative_to(folder).as_posix() for path in paths]
+    return {number: owners[path] for number, path in enumerate(relative) if path in owners}
+
+
+def _report(checked: list[Checked], records: Mapping[int, str], known: int) -> Report:
+    findings = [finding for one in checked for finding in one.findings]
+    counts = Counter(finding.kind for finding in findings)
+    affected = len({finding.file for finding in findings})
+    content = {
+        "schema": SCHEMA,
+        "medsynth": __version__,
+        "clean": not findings,
+        "files": len(checked),
+        "formats": dict(sorted(Counter(one.format for one in checked).items())),
+        "content": sha256_json([one.sha256 for one in checked]),
+        "known": known,
+        "counts": {kind: counts[kind] for kind in KINDS if kind in counts},
+        "findings": grouped(findings),
+        "records": {str(number): record for number, record in records.items() if any(checked[number].findings)},
+    }
+    number = f"{len(checked)} file" + ("s" if len(checked) != 1 else "")
+    if not findings:
+        return Report(content=content, summary=f"{number}: nothing found that names anyone")
+    kinds = ", ".join(f"{kind} {count}" for kind, count in counts.most_common())
+    return Report(content=content, summary=f"{number}: {len(findings)} findings in {affected} of them: {kinds}")

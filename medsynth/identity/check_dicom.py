@@ -1,0 +1,83 @@
+"""Whether a DICOM file names anyone: file meta information, every element, and all bytes around and between them."""
+
+import re
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from medsynth.data.dicom_file import quiet, read_file
+from medsynth.errors import UnreadableError
+from medsynth.identity.byte_text import inflate, is_wordy, runs, wide_runs
+from medsynth.identity.finding import Findings
+from medsynth.identity.header_walk import Walk, said_of
+from medsynth.identity.shapes import judge
+
+_PREAMBLE = 128
+_LARGEST_INFLATED = 512 * 2**20
+_LEAST_RUN = 5
+_TIFF = re.compile(rb"(?:II\*\0|MM\0\*)[\0-\xff]{4}\0*\Z", re.DOTALL)
+
+
+def check_dicom(path: Path, content: bytes, findings: Findings) -> Dataset | None:
+    """Check one DICOM file (PS3.10) without its picture.
+
+    Args:
+        path: of the file.
+        content: its bytes.
+        findings: receives what is found.
+
+    Returns:
+        The data set, None when it cannot be read; that is a finding.
+    """
+    with quiet():
+        try:
+            dataset = read_file(path)
+        except UnreadableError:
+            findings.add("unread", "file")
+            _search(content, set(), findings)
+            return None
+        walk = Walk(findings, said_of(dataset))
+        walk.dataset(dataset.file_meta)
+        walk.dataset(dataset)
+    if "SOPClassUID" not in dataset and "MediaStorageSOPClassUID" not in dataset.file_meta:
+        findings.add("unread", "file")  # PS3.10 7.1: every file says what it holds
+    _check_preamble(content, findings)
+    body = content
+    if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        start = _PREAMBLE + 4 + 12 + int(dataset.file_meta.get("FileMetaInformationGroupLength", 0))
+        opened, behind = inflate(content[start:], _LARGEST_INFLATED)
+        if behind.strip(b"\0"):
+            findings.add("hidden", "behind the end")
+        body = content[_PREAMBLE:start] + opened + behind
+    for pixels in walk.pixels:
+        if len(pixels) >= _LEAST_RUN:
+            body = body.replace(pixels, bytes(4))
+    _search(body, walk.texts, findings)
+    return dataset
+
+
+def is_dicom(content: bytes) -> bool:
+    """Whether the bytes begin as a DICOM file does (PS3.10 7.1)."""
+    return content[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
+
+
+def _check_preamble(content: bytes, findings: Findings) -> None:
+    preamble = content[:_PREAMBLE]
+    # Zeros, or the beginning of a TIFF file of which DICOM is the second reading (PS3.10 7.1).
+    if any(preamble) and not _TIFF.match(preamble):
+        findings.add("hidden", "preamble", preamble.decode("latin-1"))
+
+
+def _search(body: bytes, seen: set[str], findings: Findings) -> None:
+    """Text in the bytes that no judged value holds."""
+    for _, text in runs(body, _LEAST_RUN):
+        if not _is_seen(text, seen) and is_wordy(text):
+            findings.add_all(judge(text), "bytes")
+    for _, text in wide_runs(body):
+        findings.add_all(judge(text), "bytes")
+
+
+def _is_seen(text: str, seen: set[str]) -> bool:
+    """Whether a run is a judged value, bytes of the element's head apart that happen to be printable."""
+    return any(text[start : len(text) - end] in seen for start in range(3) for end in range(3))

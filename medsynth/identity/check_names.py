@@ -1,0 +1,37 @@
+"""Whether the names of files and folders name anyone."""
+
+import re
+from pathlib import PurePosixPath
+
+from medsynth.identity.finding import Findings, Found
+from medsynth.identity.shapes import judge
+
+_SUFFIXES = re.compile(
+    r"(\.(dcm|dicom|ima|nii|gz|json|jsonl|csv|tsv|txt|md|ya?ml|png|jpe?g|bvals?|bvecs?|hdr|img|ckpt|html))+$",
+    re.IGNORECASE,
+)
+# What scanners and exporters call their files: a short kind, and numbers in the order of the series.
+_NUMBERED = re.compile(
+    r"(?<![^\W_])(im|img|image|i|s|slice|se|ser|series|st|study|pa|pat|mr|ct|us|cr|dx|pt|case|sub|ses|run|vol|volume|file"
+    r"|frame|person|echo|sample|step|from|version|v|e)[-_]?\d{1,6}([-_]\d{1,6}){0,3}(?![^\W_])",
+    re.IGNORECASE,
+)
+_OWN = re.compile(r"[pc][0-9a-f]{16}|[0-9a-f]{32,64}|2\.25\.\d+")
+
+
+def check_names(relative: PurePosixPath, findings: Findings) -> None:
+    """Judge the parts of a path below the folder that is checked."""
+    for depth, part in enumerate(relative.parts, 1):
+        last = depth == len(relative.parts)
+        findings.add_all(judge_name(part), "file name" if last else f"folder name {depth}")
+
+
+def judge_name(name: str) -> list[Found]:
+    """What a file's or folder's name gives away.
+
+    >>> judge_name("IM-0001-0012.dcm"), [kind for kind, _ in judge_name("voss_ada_19610503.nii.gz")]
+    ([], ['date', 'words'])
+    """
+    text = _SUFFIXES.sub("", name)
+    text = _OWN.sub(" ", text)
+    return judge(_NUMBERED.sub(" ", text).replace("_", " "))

@@ -1,0 +1,142 @@
+"""Whether JSON, tables and plain text name anyone. Keys and columns with a DICOM keyword are judged by its element."""
+
+import csv
+import io
+import json
+import re
+from typing import Any
+
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.tag import Tag
+
+from medsynth.identity.element_rules import Said, judge_element
+from medsynth.identity.finding import Findings, Found
+from medsynth.identity.shapes import judge
+
+_UNSAID = Said()
+_LONG_NUMBER, _LONGEST_NUMBER = 10**6, 10**15
+_DEEPEST = 100
+# Columns and keys that are no DICOM keywords, and the element that they mean.
+_MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), keyword)
+    for pattern, keyword in (
+        (
+            r"(given|family|first|last|sur|middle|maiden|full|patient|pat)_?name|name_of_patient|referrer|radiologist",
+            "PatientName",
+        ),
+        (r"physician|doctor|operator|technician|contact_?person", "OperatorsName"),
+        (r"d_?o_?b|birth(day|date|_date)?|date_of_birth|birth_?year", "PatientBirthDate"),
+        (r"mrn|medical_record(_number)?|ssn|nhs(_number)?|insurance(_id|_number)?|hospital_(id|number)", "PatientID"),
+        (r"accession(_(no|number))?", "AccessionNumber"),
+        (r"(street|address|zip(code)?|postal_?code|post_?code|city|town)", "PatientAddress"),
+        (r"(tele)?phone(_number)?|mobile|fax", "PatientTelephoneNumbers"),
+        (r"(hospital|institution|clinic|site)(_name)?", "InstitutionName"),
+    )
+)
+_OWN_HASHES = re.compile(r"[0-9a-f]{16,64}")
+
+
+def check_json(content: bytes, findings: Findings, lines: bool = False) -> bool:
+    """Check a JSON file, or one with a JSON value a line; returns whether it is one."""
+    try:
+        text = content.decode("utf-8-sig")
+        values = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else [json.loads(text)]
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        findings.add("unread", "file")
+        return False
+    for value in values:
+        _value(value, "", (), findings)
+    return True
+
+
+def check_table(content: bytes, findings: Findings, tabs: bool) -> bool:
+    """Check a CSV or TSV file by its columns; returns whether it is one."""
+    text = _decoded(content)
+    if text is None:
+        findings.add("unread", "file")
+        return False
+    delimiter = (
+        "\t" if tabs else ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
+    )
+    try:
+        rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))
+    except csv.Error:
+        findings.add("unread", "file")
+        return False
+    header = rows[0] if rows else []
+    for number, name in enumerate(header, 1):
+        findings.add_all(judge(name.replace("_", " ")), f"column {number}, its name")
+    for row in rows[1:]:
+        for number, cell in enumerate(row, 1):
+            key = header[number - 1] if number <= len(header) else ""
+            findings.add_all(_judge_keyed(key, cell), f"column {number}")
+    return True
+
+
+def check_text(content: bytes, findings: Findings) -> bool:
+    """Check a text file line by line; returns whether it is text."""
+    text = _decoded(content)
+    if text is None:
+        findings.add("unread", "file")
+        return False
+    for number, line in enumerate(text.splitlines(), 1):
+        key, colon, rest = line.partition(":")
+        keyed = _judge_keyed(key.strip(" -\"'"), rest.strip(" \"'")) if colon and len(key) < 40 else []
+        findings.add_all([*keyed, *judge(line.replace("_", " "))], f"line {number}")
+    return True
+
+
+def _decoded(content: bytes) -> str | None:
+    for encoding in ("utf-8-sig", "utf-16") if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",):
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    return None
+
+
+def _value(value: Any, key: str, above: tuple[str, ...], findings: Findings) -> None:
+    place = ">".join(above) or "value"
+    if len(above) > _DEEPEST:
+        findings.add("unread", "value")
+    elif isinstance(value, dict):
+        for number, (name, entry) in enumerate(value.items(), 1):
+            strange = judge(name.replace("_", " ")) if not _OWN_HASHES.fullmatch(name) else []
+            findings.add_all(strange, f"{place}, a key")
+            # A key becomes part of the place where it is a known word; others might be somebody's name.
+            shown = f"key {number}" if strange or len(name) > 40 else name
+            _value(entry, name, (*above, shown), findings)
+    elif isinstance(value, list):
+        for entry in value:
+            _value(entry, key, above, findings)
+    elif isinstance(value, str):
+        findings.add_all(_judge_keyed(key, value), place)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        if _element_of(key):
+            findings.add_all(_judge_keyed(key, str(value)), place)
+        elif isinstance(value, int) and _LONG_NUMBER <= abs(value) < _LONGEST_NUMBER:
+            findings.add("number", place, str(value))
+
+
+def _element_of(key: str) -> str | None:
+    if tag_for_keyword(key) is not None:
+        return key
+    plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key.strip()).replace(" ", "_").replace("-", "_").lower()
+    return next((keyword for pattern, keyword in _MEANINGS if pattern.fullmatch(plain)), None)
+
+
+def _judge_keyed(key: str, text: str) -> list[Found]:
+    if _OWN_HASHES.fullmatch(text) and not text.isdigit():
+        return []
+    keyword = _element_of(key)
+    tag = tag_for_keyword(keyword) if keyword else None
+    if keyword is None or tag is None:
+        return judge(text.replace("_", " "))
+    vr = dictionary_VR(tag).split(" or ")[0]
+    if vr in ("SQ", "UN") or text.strip().lower() in ("", "n/a", "na", "nan", "null", "none"):
+        return judge(text.replace("_", " "))
+    if vr == "AS":  # sidecars and tables give years
+        return [Found("age", text)] if re.fullmatch(r"\d{2,3}(\.\d+)?", text) and float(text) > 89 else judge(text)
+    return judge_element(Tag(tag), vr, [text], _UNSAID)

@@ -1,0 +1,115 @@
+"""Known identifiers, searched for in bytes: encodings, upper and lower case, parts of names, forms of dates."""
+
+import contextlib
+import re
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+
+from medsynth.errors import MedsynthError
+
+_SHORTEST, _SHORTEST_PART, _FREE = 3, 4, 7  # a shorter one than _FREE has to stand by itself
+_ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
+_ISO = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")
+_DAYS = (
+    "%Y%m%d",
+    "%Y-%m-%d",
+    "%Y.%m.%d",
+    "%Y/%m/%d",
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%m.%d.%Y",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+)
+
+
+class KnownIdentifiers:
+    """Finds identifiers in bytes, whatever the encoding (ASCII, UTF-8, Latin-1, UTF-16) and case.
+
+    Args:
+        identifiers: names ("Last^First", "Last, First"), numbers, dates (1976-06-16), anything of 3 letters and more.
+
+    Raises:
+        MedsynthError: an identifier is too short to be looked for.
+    """
+
+    def __init__(self, identifiers: Iterable[str]) -> None:
+        self._patterns: dict[bytes, str] = {}
+        self._alone: dict[bytes, str] = {}
+        for identifier in (text.strip() for text in identifiers):
+            if not identifier:
+                continue
+            if len(identifier) < _SHORTEST:
+                raise MedsynthError(f"a known identifier has fewer than {_SHORTEST} letters; take it out of the list")
+            for form in _forms(identifier):
+                self._note(form, identifier)
+
+    def __len__(self) -> int:
+        return len({*self._patterns.values(), *self._alone.values()})
+
+    def _note(self, form: str, identifier: str) -> None:
+        for case in (form.lower(), form.upper(), form.title()):
+            for encoding in _ENCODINGS:
+                try:
+                    encoded = case.encode(encoding).lower()  # as the bytes that are searched: ASCII letters alone
+                except UnicodeEncodeError:
+                    continue
+                (self._patterns if len(form) >= _FREE else self._alone).setdefault(encoded, identifier)
+
+    def find(self, content: bytes) -> list[tuple[int, str]]:
+        """Offset and identifier of the first place of each that `content` holds."""
+        lower = content.lower()
+        found: dict[str, int] = {}
+        for pattern, identifier in self._patterns.items():
+            at = lower.find(pattern)
+            if at >= 0:
+                found[identifier] = min(at, found.get(identifier, at))
+        for pattern, identifier in self._alone.items():
+            at = _find_alone(lower, pattern)
+            if at >= 0:
+                found[identifier] = min(at, found.get(identifier, at))
+        return [(at, identifier) for identifier, at in found.items()]
+
+
+def read_list(path: Path) -> list[str]:
+    """Lines of a text file; blank ones and those that begin with # are left out.
+
+    Raises:
+        MedsynthError: it cannot be read as UTF-8 text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise MedsynthError(f"{path} cannot be read as UTF-8 text; give a file with one identifier a line") from None
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _forms(identifier: str) -> set[str]:
+    forms = {identifier, identifier.replace(" ", "_")}
+    day = _ISO.fullmatch(identifier)
+    if day:
+        with contextlib.suppress(ValueError):
+            forms |= {date(*map(int, day.groups())).strftime(form) for form in _DAYS}
+    parts = [part for part in re.split(r"[\^=,;\s]+", identifier) if part]
+    if len(parts) > 1:
+        forms |= {part for part in parts if len(part) >= _SHORTEST_PART and not part.isdigit()}
+        forms |= {
+            f"{one}{between}{other}"
+            for one, other in ((parts[0], parts[1]), (parts[1], parts[0]))
+            for between in "^ ,_"
+        }
+    return forms
+
+
+def _find_alone(lower: bytes, pattern: bytes) -> int:
+    """Where the pattern stands with no letter or digit beside it, -1 when nowhere."""
+    at = -1
+    while (at := lower.find(pattern, at + 1)) >= 0:
+        before, after = lower[max(0, at - 2) : at], lower[at + len(pattern) : at + len(pattern) + 2]
+        if b"\0" in pattern:  # two bytes a letter
+            before, after = before.replace(b"\0", b""), after.replace(b"\0", b"")
+        if not before[-1:].isalnum() and not after[:1].isalnum():
+            return at
+    return -1

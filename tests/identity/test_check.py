@@ -1,0 +1,223 @@
+"""The checker against planted identities, against clean values, and on whole folders."""
+
+import json
+from pathlib import Path, PurePosixPath
+
+import pydicom
+import pytest
+
+from medsynth.cli.main import main
+from medsynth.data.dicom_file import quiet
+from medsynth.errors import MedsynthError
+from medsynth.identity.check import Checker, check
+from medsynth.identity.finding import Findings, Marker
+from medsynth.identity.header_walk import Walk, said_of
+from tests.identity.clean_files import clean_dicom, clean_nifti, nest, packed, save
+from tests.identity.keep_list import KEEP_LIST
+from tests.identity.planted import plants
+
+PLANTS = plants()
+
+
+def found_in(folder: Path, checker: Checker | None = None) -> list:
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    checked = [(checker or Checker()).file(path, PurePosixPath(path.relative_to(folder).as_posix())) for path in paths]
+    return [finding for one in checked for finding in one.findings]
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Path:
+    folder = tmp_path / "clean"
+    save(clean_dicom(), folder / "series1" / "IM-0001-0002.dcm")
+    (folder / "volume.nii.gz").write_bytes(packed(clean_nifti(descrip=b"FSL5.0").to_bytes()))
+    (folder / "sub-01_T1w.json").write_text(
+        json.dumps({"Modality": "MR", "EchoTime": 0.003, "Manufacturer": "Siemens"})
+    )
+    (folder / "participants.tsv").write_text("participant_id\tage\tsex\nsub-01\t61\tF\n")
+    return folder
+
+
+def test_nothing_is_found_in_clean_files(clean: Path) -> None:
+    assert found_in(clean) == []
+
+
+def test_planted_identities_are_found(tmp_path: Path) -> None:
+    missed = []
+    for number, plant in enumerate(PLANTS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        plant.write(folder)
+        if not found_in(folder):
+            missed.append(plant.place)
+    print(f"planted {len(PLANTS)}, found {len(PLANTS) - len(missed)}; missed: {missed}")
+    assert len(PLANTS) >= 200
+    assert len(missed) <= 0.01 * len(PLANTS), missed
+
+
+def test_places_of_plants_hold_clean_values_without_a_finding(tmp_path: Path) -> None:
+    """What is found above is found for the planted value, not for its place."""
+    dataset = clean_dicom()
+    item = nest(dataset, 6)
+    item.SeriesDescription, item.SequenceName, item.SeriesNumber, item.TablePosition = "Thorax", "tfl3d1", 4, 12.5
+    item.ReferencedSOPInstanceUID, item.ContrastBolusAgent, item.PatientID = "2.25.77", "iohexol", "p0123456789abcdef"
+    item.private_block(0x0019, "SIEMENS MR HEADER", create=True).add_new(0x0C, "IS", "1000")
+    dataset.add_new(0x60003000, "OW", bytes(16))
+    dataset.add_new(0xFFFCFFFC, "OB", bytes(64))
+    save(dataset, tmp_path / "IM-0001.dcm")
+    assert found_in(tmp_path) == []
+
+
+def test_shifted_dates_pass_where_the_header_says_so(tmp_path: Path) -> None:
+    dataset = clean_dicom()
+    dataset.StudyDate, dataset.ContentTime, dataset.PatientBirthDate = "20230117", "101523.25", "19610503"
+    dataset.PatientIdentityRemoved = "YES"
+    save(dataset, tmp_path / "IM-0001.dcm")
+    assert sorted(finding.kind for finding in found_in(tmp_path)) == ["birth", "date", "time"]
+    dataset.LongitudinalTemporalInformationModified = "MODIFIED"
+    dataset.SeriesDescription = "Thorax 17.01.2023"  # no element of dates: nothing says that it is shifted
+    save(dataset, tmp_path / "IM-0001.dcm")
+    assert sorted((finding.kind, finding.place) for finding in found_in(tmp_path)) == [
+        ("birth", "(0010,0030)"),
+        ("date", "(0008,103E)"),
+    ]
+    dataset.PatientIdentityRemoved = "NO"
+    del dataset.PatientBirthDate, dataset.SeriesDescription
+    save(dataset, tmp_path / "IM-0001.dcm")
+    assert sorted(finding.kind for finding in found_in(tmp_path)) == ["date", "time"]
+
+
+@pytest.mark.data
+def test_few_values_of_real_acquisitions_are_findings(test_data: Path) -> None:
+    """The keep-list: geometry, rescale and acquisition of the real files, at the top and in every item."""
+    values, false = 0, {}
+    paths = [path for path in sorted((test_data / "dicom").rglob("*")) if path.is_file()]
+    for path in paths:
+        with quiet():
+            try:
+                dataset = pydicom.dcmread(path, stop_before_pixels=True)
+            except pydicom.errors.InvalidDicomError:
+                continue
+            for level in (dataset, *(item for one in dataset.iterall() if one.VR == "SQ" for item in one.value)):
+                kept = [tag for tag in sorted(level.keys()) if pydicom.datadict.keyword_for_tag(tag) in KEEP_LIST]
+                for tag in kept:
+                    findings = Findings(Marker())
+                    Walk(findings, said_of(dataset))._element(level, tag, str(tag))
+                    values += 1
+                    if len(findings):
+                        false.setdefault(pydicom.datadict.keyword_for_tag(tag), []).append(len(findings))
+    wrong = sum(map(len, false.values()))
+    print(f"{values} values of {len(paths)} files, {wrong} false findings ({wrong / values:.2%}): {sorted(false)}")
+    assert values > 5000
+    assert wrong <= 0.01 * values
+
+
+def test_known_identifiers_are_found_as_bytes_in_any_encoding(tmp_path: Path) -> None:
+    listed = tmp_path / "known.txt"
+    listed.write_text("# patients\nKrüger^Jörg\n1961-05-03\nZ77\n", encoding="utf-8")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    forms = [
+        "krüger".encode("latin-1"),
+        "KRÜGER".encode(),
+        "JÖRG".encode("utf-16-le"),
+        "Jörg Krüger".encode("utf-16-be"),
+    ]
+    forms += [b"03.05.1961", b"19610503", b"1961-05-03", b"case z77 "]
+    for number, form in enumerate(forms):
+        dataset = clean_dicom()
+        dataset.PixelData = b"\x00\xff" + form + bytes(126 - len(form))
+        save(dataset, folder / f"{number}.dcm")
+    report = check(folder, known=listed, progress=False)
+    found = [entry for entry in report.content["findings"] if entry["kind"] == "known"]
+    assert report.content["known"] == 3
+    assert sorted(entry["files"] for entry in found) == ["0-3", "4-6", "7"]  # equal identifiers have one mark
+    assert "rüger" not in json.dumps(report.content, ensure_ascii=False)
+
+
+def test_short_identifiers_have_to_stand_by_themselves(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("axial sleep study\n")
+    listed = tmp_path.parent / f"{tmp_path.name}.txt"
+    listed.write_text("lee\n")
+    assert "known" not in check(tmp_path, known=listed, progress=False).content["counts"]
+    (tmp_path / "text.txt").write_text("axial lee study\n")
+    assert check(tmp_path, known=listed, progress=False).content["counts"]["known"] == 1
+
+
+def test_report_holds_no_value_and_tells_equal_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "scans"
+    for number in range(3):
+        dataset = clean_dicom()
+        dataset.PatientName, dataset.SeriesDescription = "Quandt^Ottilie", "Ottilie" if number else "Kenji"
+        save(dataset, folder / "Quandt" / f"{number}.dcm")
+    report = check(folder, tmp_path / "out", progress=False)
+    text = (tmp_path / "out" / "identity.json").read_text()
+    assert not any(value in text.lower() for value in ("quandt", "ottilie", "kenji"))
+    entries = [entry for entry in json.loads(text)["findings"] if entry["place"] == "(0008,103E)"]
+    assert [(entry["count"], entry["files"]) for entry in entries] == [(1, "0"), (2, "1-2")]
+    assert entries[0]["mark"] != entries[1]["mark"]
+    assert report.exit_code == 1
+    assert "name 3" in report.summary
+
+
+def test_allowed_texts_are_no_findings_but_known_ones_are(tmp_path: Path) -> None:
+    dataset = clean_dicom()
+    dataset.SeriesDescription = "Ottilie"
+    save(dataset, tmp_path / "scans" / "1.dcm")
+    (tmp_path / "list.txt").write_text("ottilie\n")
+    assert check(tmp_path / "scans", allow=tmp_path / "list.txt", progress=False).exit_code == 0
+    both = check(tmp_path / "scans", allow=tmp_path / "list.txt", known=tmp_path / "list.txt", progress=False)
+    assert both.content["counts"] == {"known": 1}
+
+
+def test_what_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
+    save(clean_dicom(), tmp_path / "cut.dcm")
+    whole = (tmp_path / "cut.dcm").read_bytes()
+    for name, content in {
+        "cut.dcm": whole[:150],
+        "cut_in_pixels.dcm": whole[:-40],
+        "cut.nii.gz": packed(clean_nifti().to_bytes())[:-20],
+        "no.nii": b"no",
+        "cut.json": b"{",
+        "cut.png": b"no",
+        "volume.img": b"PK\x03\x04",
+        "empty.dcm": b"",
+    }.items():
+        (tmp_path / "one").mkdir(exist_ok=True)
+        (tmp_path / "one" / name).write_bytes(content)
+        kinds = {finding.kind for finding in found_in(tmp_path / "one")}
+        assert kinds == (set() if name == "empty.dcm" else {"unread"}), name
+        (tmp_path / "one" / name).unlink()
+
+
+def test_cases_that_ingest_wrote_are_clean(make_cases, tmp_path: Path) -> None:
+    folder = make_cases(tmp_path / "cases", patients=2)
+    assert check(folder, progress=False).content["findings"] == []
+    image = folder / "volumes" / "case001_image.nii.gz"
+    image.write_bytes(packed(clean_nifti(descrip=b"Ottilie").to_bytes()))
+    report = check(folder, progress=False)
+    assert list(report.content["records"].values()) == ["case001"]
+
+
+def test_the_command(clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["check", f"folder={clean}", "progress=false"]
+    assert main(words) == 0
+    assert capsys.readouterr().out == "4 files: nothing found that names anyone\n"
+    dataset = clean_dicom()
+    dataset.PatientName = "Quandt^Ottilie"
+    save(dataset, clean / "series1" / "IM-0001-0003.dcm")
+    assert main([*words, f"out={tmp_path / 'out'}"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "5 files: 1 findings in 1 of them: name 1\n"
+    assert json.loads((tmp_path / "out" / "identity.json").read_text())["clean"] is False
+    assert main(["check"]) == 2
+    assert main([*words, "nope=1"]) == 2
+    assert main(["check", f"folder={tmp_path / 'nothing'}"]) == 1
+
+
+def test_out_inside_the_folder_and_an_empty_folder_are_refused(clean: Path, tmp_path: Path) -> None:
+    with pytest.raises(MedsynthError, match="out lies inside folder"):
+        check(clean, clean / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MedsynthError, match="holds no file"):
+        check(tmp_path / "empty")
+    assert not (clean / "out").exists()
