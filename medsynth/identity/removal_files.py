@@ -1,8 +1,10 @@
 """Files and trees without identity: each instance anew, under names that are made of its new UIDs alone."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -13,7 +15,7 @@ from pydicom.tag import BaseTag
 
 from medsynth.data.dicom_file import quiet, read_header
 from medsynth.errors import MedsynthError, UnreadableError
-from medsynth.files import disk_errors, write_atomic
+from medsynth.files import disk_errors, write_bytes
 from medsynth.identity.confidentiality import ALL_OPTIONS, Option
 from medsynth.identity.pixels import Box
 from medsynth.identity.pseudonym import Pseudonymiser, write_private
@@ -96,7 +98,8 @@ def remove_from_file(task: RemovalTask) -> Removed:
             boxes = task.find_boxes(dataset) if task.find_boxes and "PixelData" in dataset else None
             identity = task.patient if task.patient is not None else patient_of(dataset)
         cleaned = remove_identity(dataset, names, patient=identity, boxes=boxes, options=task.options)
-        parts = [str(cleaned.get(tag) or "") for tag in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+        relative = _name_of(cleaned)
+        content = _as_bytes(cleaned)
     except UnreadableError as error:
         return Removed(None, "", "", str(error))
     except (MemoryError, RecursionError, OverflowError):
@@ -105,16 +108,22 @@ def remove_from_file(task: RemovalTask) -> Removed:
         raise
     except Exception:  # values are parsed when first asked for, and broken ones fail in any way
         return Removed(None, "", "", "the file holds values that are not understood; export it again")
-    pseudonym = names.patient(identity)
-    relative = "/".join([pseudonym, *(part or "none" for part in parts)]) + ".dcm"
+    write_bytes(task.out / relative, content)
+    return Removed(relative, identity, names.patient(identity), "")
+
+
+def _as_bytes(cleaned: Dataset) -> bytes:
+    file = BytesIO()
     with quiet():
-        write_atomic(
-            task.out / relative,
-            lambda file: pydicom.dcmwrite(
-                file, cleaned, enforce_file_format=True, little_endian=True, implicit_vr=False
-            ),
-        )
-    return Removed(relative, identity, pseudonym, "")
+        pydicom.dcmwrite(file, cleaned, enforce_file_format=True, little_endian=True, implicit_vr=False)
+    return file.getvalue()
+
+
+def _name_of(cleaned: Dataset) -> str:
+    parts = [str(cleaned.get(tag) or "none") for tag in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+    if not all(re.fullmatch(r"[0-9.]{1,64}|none", part) for part in parts):
+        raise UnreadableError("the file has several UIDs where one is meant; export it again")
+    return "/".join([str(cleaned.PatientID), *parts]) + ".dcm"
 
 
 def read_whole(path: Path) -> FileDataset:

@@ -119,6 +119,17 @@ def test_a_copy_of_an_instance_is_counted(tmp_path: Path) -> None:
     assert list(report.refused.values()) == [1]
 
 
+def test_several_uids_make_no_name(tmp_path: Path) -> None:
+    with quiet():
+        dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+        dataset.StudyInstanceUID = ["1.2.3"] * 9
+        dataset.save_as(tmp_path / "file.dcm")
+    done = remove_from_file(RemovalTask(tmp_path / "file.dcm", tmp_path / "out", KEY))
+    assert (done.path, done.patient) == (None, "")
+    assert "several UIDs" in done.reason
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_partial_stays_behind(tmp_path: Path) -> None:
     remove_from_tree(make_source(tmp_path / "source"), tmp_path / "out", KEY)
     assert not list((tmp_path / "out").rglob(".partial*"))
