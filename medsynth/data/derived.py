@@ -27,4 +27,5 @@ def attributes_of(record: CaseRecord, resampling: Resampling, part: int = 0, par
     slices = resampling.slices
     if slices is not None:
         told[SLICE_POSITION] = slices.low + (slices.high - slices.low) * (part + 0.5) / parts
-    return {**told, **record.attributes}
+    said = {name: value for name, value in record.attributes.items() if value is not None or name not in told}
+    return {**told, **said}

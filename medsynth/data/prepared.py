@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medsynth.data.resampling import Intensity, Resampling, read_case
-from medsynth.errors import RunError
+from medsynth.errors import MedsynthError, RunError
 from medsynth.files import disk_errors, sha256_json
 from medsynth.models.label_field import label_channels
 from medsynth.models.sealed import read_sealed, write_sealed
@@ -86,6 +86,11 @@ def prepare_case(folder: Path, record: Record, plan: CasePlan) -> dict[str, Tens
     present = [name in given for name in plan.given] + ([label is not None] if plan.label_given else [])
     volumes = {name: _scaled(part.array, case.ranges[name]) for name, part in case.images.items()}
     mask = None if case.label is None else case.label.array
+    if mask is not None and plan.label_given and not np.isin(mask, plan.label_values).all():
+        raise MedsynthError(
+            f"case {record.id}: its {plan.label} has values that the run was not trained with; merge or remove "
+            "them, and ingest again"
+        )
     geometry = case.geometry
     slices = plan.resampling.slices
     if slices is None:

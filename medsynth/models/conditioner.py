@@ -121,7 +121,8 @@ class Conditioner(Recorded):
 
     def known(self, attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
         """The attributes that the model can be told: classes it was trained on, numbers that are some."""
-        found = {name: attributes[name] for name, values in self.classes.items() if str(attributes.get(name)) in values}
+        there = {name: attributes[name] for name in self.classes if attributes.get(name) is not None}
+        found = {name: value for name, value in there.items() if str(value) in self.classes[name]}
         text = attributes.get(TEXT)
         if self.text and isinstance(text, str) and text.strip():
             found[TEXT] = text
@@ -171,7 +172,7 @@ def as_number(value: Attribute) -> float | None:
     """The number that an attribute is or says ("42"), None where it is none."""
     try:
         number = float(value) if value is not None else math.nan
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 

@@ -84,6 +84,9 @@ def _read(folder: Path) -> tuple[Any, Any, int]:
     config = AutoConfig.from_pretrained(folder, **local)
     if getattr(config, "transformers_weights", None):
         raise ValueError("weights under another name, which no digest covers")
+    tokenizer = folder / "tokenizer_config.json"
+    if tokenizer.exists() and "fast_tokenizer_files" in json.loads(tokenizer.read_text(encoding="utf-8")):
+        raise ValueError("a tokenizer under another name, which no digest covers")
     kind = AutoModelForTextEncoding if type(config) in MODEL_FOR_TEXT_ENCODING_MAPPING else AutoModel  # T5: encoder
     model, told = kind.from_pretrained(
         folder,

@@ -167,15 +167,21 @@ def control(model: DiffusionModel, parent: DiffusionModel) -> None:
         and parent.parametrisation == model.parametrisation
         and parent.augmentation == model.augmentation
         and parent.autoencoder.spec == model.autoencoder.spec
+        and _settings(parent.network) == _settings(network)
     )
     if not same:
         raise MedsynthError(
             "init_from: a controlled model makes the samples of the run that it begins with: take its data, "
-            "conditions, augmentation, autoencoder and parametrisation, and add data.given alone"
+            "conditions, augmentation, autoencoder, parametrisation and model settings, and add data.given alone"
         )
     network.start_from(parent.network.state_dict())
     measured = {name: value for name, value in parent.state_dict().items() if not name.startswith("network.")}
     model.load_state_dict(measured, strict=False)
+
+
+def _settings(network: UNet) -> tuple[object, ...]:
+    """Of a network, what changes the meaning of its weights and not their shapes."""
+    return tuple(network.spec[name] for name in ("norm_groups", "head_channels"))
 
 
 def _spread(training: Sequence[Mapping[str, Attribute]], owners: Sequence[str], name: str) -> tuple[float, float]:

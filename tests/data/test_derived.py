@@ -84,3 +84,11 @@ def test_places_of_slices_are_those_that_are_cut():
     for part, position in enumerate(positions):
         told = attributes_of(case(np.eye(4)), cut, part, len(positions))
         assert told["slice_position"] == pytest.approx((position + 0.5) / 16)
+
+
+def test_a_blank_cell_does_not_hide_what_the_geometry_tells():
+    affine = np.diag([0.5, 0.75, 3.0, 1.0])
+    told = attributes_of(case(affine, spacing_z=None, age=None), VOLUMES)
+    assert told["spacing_z"] == 3.0
+    assert told["age"] is None
+    assert attributes_of(case(affine, spacing_z=5.0), VOLUMES)["spacing_z"] == 5.0

@@ -172,3 +172,16 @@ def test_keys_of_several_patients_are_whole_and_in_one_order():
     assert many == _patient([record(key) for key in reversed(keys)])
     assert many != _patient([record(key) for key in keys[1:]])
     assert len(many) <= 64
+
+
+def test_a_given_label_that_the_run_does_not_know_is_refused(trained, make_cases, rewritten, tmp_path):
+    """It would become background, without a word."""
+    run = trained("told")
+    cases = make_cases(tmp_path / "cases", patients=1, units="arbitrary")
+    (record,) = read_records(cases / "cases.jsonl", CaseRecord)
+    label = read_nifti(cases / record.channels["label"].path).array
+    image = read_nifti(cases / record.channels["image"].path).array
+    arrays = {"image": image, "label": (label * 2).astype(np.uint8)}
+    rewritten(cases, record=lambda _, r: replace(r, labels={2: "lesion"}), array=lambda _, name: arrays[name])
+    with pytest.raises(MedsynthError, match="case case000: its label has values that the run was not trained with"):
+        make(run, tmp_path / "out", parents=cases, count=1, plan=TOLD)

@@ -101,3 +101,10 @@ def test_the_spec_makes_numbers_again():
     spec = dict(AGED.spec)
     assert spec.pop("_target_") == "medsynth.models.conditioner.Conditioner"
     assert Conditioner(**spec).numbers == AGED.numbers
+
+
+def test_what_is_missing_is_open_though_a_class_is_called_none():
+    conditioner = Conditioner({"diagnosis": ["AD", "None"]}, {"age": (50, 10)})
+    assert conditioner.known({}) == {}
+    assert conditioner.known({"diagnosis": None, "age": 10**400}) == {}
+    assert conditioner.known({"diagnosis": "None"}) == {"diagnosis": "None"}

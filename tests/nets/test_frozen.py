@@ -89,6 +89,14 @@ def test_foreign_code_is_not_run(copy, tmp_path, changes):
     assert not marker.exists()
 
 
+def test_a_tokenizer_under_another_name_is_refused(copy):
+    """No digest would cover it."""
+    shutil.copy(copy / "tokenizer.json", copy / "tokenizer.4.0.0.json")
+    edit(copy / "tokenizer_config.json", fast_tokenizer_files=["tokenizer.4.0.0.json"])
+    with pytest.raises(MedsynthError, match="cannot be read"):
+        HuggingFace(str(copy))(["a scan"])
+
+
 def test_adapters_are_refused(copy):
     (copy / "adapter_config.json").write_text("{}")
     with pytest.raises(MedsynthError, match="adapter"):

@@ -176,6 +176,8 @@ OTHER = "take its data, conditions, augmentation"
         (given(), {"autoencoder": Identity()}, OTHER),
         (given(), {"parametrisation": ParametrisationPlan(name="flow")}, OTHER),
         (given(), {"model": partial(CONTROLLED, features=(16, 16))}, "network is not the one to be controlled"),
+        (given(), {"model": partial(CONTROLLED, norm_groups=2)}, OTHER),
+        (given(), {"model": partial(CONTROLLED, head_channels=4)}, OTHER),
         (given(split=replace(given().split, seed=1)), {}, "divided the same patients in another way"),
         (given(label="label", images=given().images, **{"given": GivenPlan(images=(PET,))}), {}, OTHER),
     ],
