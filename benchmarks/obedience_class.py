@@ -163,10 +163,8 @@ def measure(chosen: argparse.Namespace) -> Found:
     for folder in folders:
         samples = read_samples(folder, Preparation.read(folder))
         x = as_seen(one_by_one(samples), preparation.layout, chosen.side)
-        wanted, owners = (
-            asked_for(samples.records, classes, chosen),
-            [record.patient or record.id for record in samples.records],
-        )
+        wanted = asked_for(samples.records, classes, chosen)
+        owners = [record.patient or record.id for record in samples.records]
         sets[folder.name] = looked_at(networks, x, wanted, owners)
     alone = [bar.rows(f.name, sets[f.name][k], real[k]) for f in chosen.samples for k in range(1, chosen.judges + 1)]
     met: Counter[str] = Counter()

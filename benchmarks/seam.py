@@ -74,9 +74,7 @@ def edited(folder: Path, parents: Parents, channel: str) -> list[Edited]:
         plan = MaskPlan(**json.loads(str(sample.sampler["edit.mask"])))
         mask = native_mask(plan, parent, lambda name, parent=parent: parents.stored(parent, name))
         same = all(kept(folder, sample, parents, parent, name, mask) for name in sample.channels)
-        made, source = (
-            read_stored(require_channel(f, r, channel)).array for f, r in ((folder, sample), (parents.folder, parent))
-        )
+        made, source = stored(folder, sample, channel), stored(parents.folder, parent, channel)
         found.append(Edited(made, source, mask, parent, same))
     return found
 
@@ -84,13 +82,15 @@ def edited(folder: Path, parents: Parents, channel: str) -> list[Edited]:
 def kept(
     folder: Path, sample: SampleRecord, parents: Parents, parent: Record, name: str, mask: NDArray[np.bool_]
 ) -> bool:
-    """Whether a channel has its parent's place, scale and stored values outside of the mask; an image its type too."""
+    """Whether a channel has its parent's place and scale and, outside of the mask, its bits; a label map its values."""
     made = read_stored(require_channel(folder, sample, name))
     source = read_stored(require_channel(parents.folder, parent, name))
     place = np.array_equal(made.geometry.affine, source.geometry.affine) and made.array.shape == source.array.shape
     scale = (made.slope, made.intercept) == (source.slope, source.intercept)
-    kind = made.array.dtype == source.array.dtype or sample.channels[name].kind == "label"
-    return bool(place and scale and kind and (made.array[~mask] == source.array[~mask]).all())
+    if sample.channels[name].kind == "label":  # one with more labels may need a wider type
+        return bool(place and scale and (made.array[~mask] == source.array[~mask]).all())
+    same = made.array.dtype == source.array.dtype
+    return bool(place and scale and same and made.array[~mask].tobytes() == source.array[~mask].tobytes())
 
 
 def identical(edits: Sequence[Edited]) -> int:

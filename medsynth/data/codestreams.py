@@ -53,7 +53,7 @@ def _jpeg(frame: bytes) -> CodedSize | None:
     return None
 
 
-def require_size(frame: bytes, rows: int, columns: int) -> None:
+def require_size(frame: bytes, rows: int, columns: int, samples: int = 1) -> None:
     """Refuse a frame that would open to more than its file says: a kilobyte can open to gigabytes.
 
     Raises:
@@ -65,10 +65,10 @@ def require_size(frame: bytes, rows: int, columns: int) -> None:
         size = None
     if size is None or size.rows < 1 or size.columns < 1:
         raise UnreadableError("the pixels are missing, cut short or broken; export the series again")
-    if size.rows * size.columns > rows * columns or size.samples != 1:
+    if size.rows * size.columns > rows * columns or size.samples != samples:
         raise UnreadableError(
             f"a compressed frame opens to {size.rows}x{size.columns} pixels of {size.samples} samples, the file says "
-            f"{rows}x{columns} of one; export the series again"
+            f"{rows}x{columns} of {samples}; export the series again"
         )
 
 

@@ -33,8 +33,7 @@ def stored_frames(dataset: Dataset, frames: Sequence[int | None]) -> list[NDArra
     wanted = list(dict.fromkeys(frames))
     if rows * columns * len(wanted) > _LARGEST:
         raise UnreadableError(f"{len(wanted)} frames of {rows}x{columns} pixels are too many; exclude the series")
-    _require_decoder(dataset)
-    _require_honest(dataset, wanted)
+    require_decodable(dataset, [frame or 0 for frame in wanted])
     try:
         if wanted == [None]:
             decoded = [dataset.pixel_array]
@@ -48,6 +47,20 @@ def stored_frames(dataset: Dataset, frames: Sequence[int | None]) -> list[NDArra
         raise UnreadableError("voxels are NaN or infinite; replace them at the source or exclude the case")
     by_number = dict(zip(wanted, decoded, strict=True))
     return [by_number[frame] for frame in frames]
+
+
+def require_decodable(dataset: Dataset, frames: Sequence[int]) -> None:
+    """Refuse pixels without a decoder here, and compressed frames that open to more than the header says.
+
+    Args:
+        dataset: with its file meta information.
+        frames: numbers from 0 of those that are to be decoded.
+
+    Raises:
+        UnreadableError: so.
+    """
+    _require_decoder(dataset)
+    _require_honest(dataset, frames)
 
 
 def _require_decoder(dataset: Dataset) -> None:
@@ -68,13 +81,13 @@ def _require_decoder(dataset: Dataset) -> None:
         )
 
 
-def _require_honest(dataset: Dataset, frames: Sequence[int | None]) -> None:
-    """Refuse compressed frames that open to more than the header says."""
+def _require_honest(dataset: Dataset, frames: Sequence[int]) -> None:
     syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
     if not syntax.is_encapsulated:
         return
     rows, columns = int(dataset.Rows), int(dataset.Columns)
-    wanted, last = {frame or 0 for frame in frames}, max(frame or 0 for frame in frames)
+    samples = int(dataset.get("SamplesPerPixel", 1))
+    wanted, last = set(frames), max(frames)
     try:
         offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
         found = generate_frames(
@@ -84,9 +97,9 @@ def _require_honest(dataset: Dataset, frames: Sequence[int | None]) -> None:
         )
         for index, frame in enumerate(found):
             if index in wanted and syntax == RLELossless:
-                require_run_length(frame, rows * columns * -(-int(dataset.BitsAllocated) // 8))
+                require_run_length(frame, rows * columns * samples * -(-int(dataset.BitsAllocated) // 8))
             elif index in wanted:
-                require_size(frame, rows, columns)
+                require_size(frame, rows, columns, samples)
             if index == last:
                 break
     except UnreadableError:

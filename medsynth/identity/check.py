@@ -92,7 +92,11 @@ class Checker:
         except OSError:
             findings.add("unread", "file")
             return Checked("unread", list(findings), "")
-        kind, opened = _check_content(path, content, findings)
+        try:
+            kind, opened = _check_content(path, content, findings)
+        except Exception:  # parsers fed with any bytes fail in any way: what was not seen is a finding
+            findings.add("unread", "file")
+            kind, opened = "unread", b""
         for place, searched in (
             ("bytes", content),
             ("opened bytes", opened),

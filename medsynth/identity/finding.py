@@ -30,9 +30,6 @@ KINDS: Mapping[str, str] = {
     "hidden": "content outside of what the format holds",
     "declared": "the file itself says that it shows who it is",
     "unread": "something that could not be read",
-    "unseen": "pixels that were not looked at and need to be",
-    "text": "text in the picture",
-    "face": "a face that can be made visible",
 }
 """Kinds of findings and their meaning; identity.json names them."""
 

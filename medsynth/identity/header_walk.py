@@ -248,7 +248,14 @@ def _expected_length(dataset: Dataset, tag: BaseTag) -> int | None:
 
 
 def said_of(dataset: Dataset) -> Said:
-    """What the data set says of its own de-identification."""
+    """What the data set says of its own de-identification; nothing where that cannot be parsed."""
+    try:
+        return _said_of(dataset)
+    except Exception:  # values are parsed when asked for, and broken ones fail in any way; the walk notes them
+        return Said()
+
+
+def _said_of(dataset: Dataset) -> Said:
     shifted = str(dataset.get("LongitudinalTemporalInformationModified", "")).strip() == "MODIFIED"
     removed = str(dataset.get("PatientIdentityRemoved", "")).strip() == "YES"
     codes = dataset.get("DeidentificationMethodCodeSequence", None) or []

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels import get_decoder
 from pydicom.pixels.utils import decompress
 from pydicom.uid import UID, ExplicitVRBigEndian
 
+from medsynth.data.dicom_pixels import require_decodable
 from medsynth.errors import UnreadableError
 
 _LARGEST = 2**30
@@ -48,7 +48,8 @@ def clean_pixels(dataset: Dataset, boxes: Sequence[Box] = ()) -> None:
         _require_bounded(dataset)
         syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
         if syntax.is_encapsulated:
-            _decode(dataset, syntax)
+            require_decodable(dataset, range(_frames(dataset)))
+            decompress(dataset, generate_instance_uid=False)
         _rewrite(dataset, boxes, swap=syntax == ExplicitVRBigEndian)
     except UnreadableError:
         raise
@@ -64,18 +65,6 @@ def _require_bounded(dataset: Dataset) -> None:
 
 def _frames(dataset: Dataset) -> int:
     return int(dataset.get("NumberOfFrames") or 1)
-
-
-def _decode(dataset: Dataset, syntax: UID) -> None:
-    try:
-        fit = get_decoder(syntax).is_available
-    except NotImplementedError:
-        raise UnreadableError("a compression that is not known; export the series uncompressed") from None
-    if not fit:
-        raise UnreadableError(
-            f"no decoder for {syntax.name}; pip install '.[codecs]' in the folder of medsynth's source"
-        )
-    decompress(dataset, generate_instance_uid=False)
 
 
 def _rewrite(dataset: Dataset, boxes: Sequence[Box], *, swap: bool) -> None:

@@ -71,7 +71,7 @@ def test_what_a_frame_says_of_its_size_is_true(tmp_path, syntax):
 def test_a_frame_that_would_open_to_gigabytes_is_not_opened(tmp_path, syntax):
     paths = packed(tmp_path / "s", syntax)
     with_frame(paths[1], larger)
-    with pytest.raises(UnreadableError, match=r"opens to 30000x30000 pixels of 1 samples, the file says 36x40 of one"):
+    with pytest.raises(UnreadableError, match=r"opens to 30000x30000 pixels of 1 samples, the file says 36x40 of 1"):
         read_dicom(paths)
 
 

@@ -221,3 +221,28 @@ def test_out_inside_the_folder_and_an_empty_folder_are_refused(clean: Path, tmp_
     with pytest.raises(MedsynthError, match="holds no file"):
         check(tmp_path / "empty")
     assert not (clean / "out").exists()
+
+
+def test_what_the_file_says_of_its_dates_counts_only_where_it_can_be_parsed(tmp_path: Path) -> None:
+    """A claim of removed identity with a broken type is no claim: the shifted date is a date again."""
+    dataset = clean_dicom()
+    dataset.PatientIdentityRemoved, dataset.LongitudinalTemporalInformationModified = "YES", "MODIFIED"
+    dataset.StudyDate = "20190304"
+    path = save(dataset, tmp_path / "x.dcm")
+    content = path.read_bytes()
+    assert [found for found in Checker().file(path, PurePosixPath("x.dcm")).findings if found.kind == "date"] == []
+    assert content.count(b"\x12\x00\x62\x00CS") == 1
+    path.write_bytes(content.replace(b"\x12\x00\x62\x00CS", b"\x12\x00\x62\x00C\xff"))
+    found = Checker().file(path, PurePosixPath("x.dcm")).findings
+    assert ("date", "(0008,0020)") in {(finding.kind, finding.place) for finding in found}
+
+
+def test_what_any_parser_trips_over_is_a_finding(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr("medsynth.identity.check.check_nifti", broken)
+    path = next(path for path in clean.rglob("*") if path.name.endswith(".nii.gz"))
+    checked = Checker().file(path, PurePosixPath(path.name))
+    assert checked.format == "unread"
+    assert [(finding.kind, finding.place) for finding in checked.findings] == [("unread", "file")]

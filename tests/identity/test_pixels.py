@@ -148,3 +148,21 @@ def test_burned_in_text_of_a_real_image_goes(test_data: Path) -> None:
     assert len(np.unique(frame[:200, : box.width])) > 1
     assert len(np.unique(result.pixel_array[:200, : box.width])) == 1
     np.testing.assert_array_equal(result.pixel_array[200:], frame[200:])
+
+
+def test_a_frame_that_would_open_to_gigabytes_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in colour, where a pixel has three samples."""
+
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr("medsynth.identity.pixels.decompress", opened)
+    for name in ("693_J2KI.dcm", "SC_rgb_gdcm_KY.dcm"):
+        dataset = read(name)
+        (frame, *_) = pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1)
+        lying = bytearray(frame)
+        at = lying.index(b"\xff\x4f\xff\x51") + 2
+        lying[at + 6 : at + 14] = lying[at + 22 : at + 30] = (30_000).to_bytes(4) * 2
+        dataset.PixelData = pydicom.encaps.encapsulate([bytes(lying)])
+        with quiet(), pytest.raises(UnreadableError, match="opens to 30000x30000 pixels"):
+            clean_pixels(dataset)
