@@ -129,7 +129,7 @@ def fit_preparation(
         ),
         label=channel if label else None,
         grid=_common_grid(places, resampling.size),
-        given=Given(images=tuple(given), label=channel if given_label else None),
+        given=Given(images={name: _units(usable, name) for name in given}, label=channel if given_label else None),
     )
     preparation = Preparation(
         layout=layout,
@@ -140,6 +140,11 @@ def fit_preparation(
         conditions=tuple(conditions),
     )
     return FittedData(usable, splits, preparation, plan, cases, slices)
+
+
+def _units(records: Sequence[CaseRecord], name: str) -> str:
+    """Units of a channel that some cases have, and all that have it in the same."""
+    return next(record.channels[name].units for record in records if name in record.channels)
 
 
 def _image_channel(name: str, record: CaseRecord, low: float, high: float) -> ImageChannel:

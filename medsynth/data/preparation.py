@@ -23,7 +23,9 @@ from medsynth.models.layout import Layout
 from medsynth.records import CASES_FILE, SPLITS, CaseRecord, Split, read_records
 
 PREPARATION_FILE = "preparation.json"
-_SCHEMA = "medsynth.preparation/2"
+_SCHEMA = "medsynth.preparation/3"
+_READ = ("medsynth.preparation/2", _SCHEMA)
+"""What is read: /2 lacked the units of given images, and is the same where no image is given."""
 _FIELDS = {"schema", "layout", "intensity", "resampling", "split", "cases_sha256", "conditions"}
 
 
@@ -90,7 +92,7 @@ class Preparation:
             MedsynthError: another version, unknown or missing fields.
         """
         try:
-            if set(content) != _FIELDS or content["schema"] != _SCHEMA:
+            if set(content) != _FIELDS or content["schema"] not in _READ:
                 raise KeyError
             return cls(
                 layout=Layout.from_json(content["layout"]),

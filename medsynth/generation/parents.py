@@ -128,11 +128,12 @@ class Parents:
             MedsynthError: so, by the record alone; the files are not read.
         """
         record, grid = self.record(name), self.layout.grid
-        for image in self.layout.images:
-            channel = record.channels.get(image.name)
-            if channel is not None and channel.units != image.units:
+        made = {image.name: image.units for image in self.layout.images}
+        for name, units in {**made, **self.layout.given.images}.items():
+            channel = record.channels.get(name)
+            if channel is not None and channel.units != units:
                 raise MedsynthError(
-                    f"case {record.id}: its {image.name} is in {channel.units}, the run's in {image.units}; take scans "
+                    f"case {record.id}: its {name} is in {channel.units}, the run's in {units}; take scans "
                     "of the run's kind"
                 )
         label = self.layout.label or self.layout.given.label

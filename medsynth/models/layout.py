@@ -83,16 +83,18 @@ class Given:
     """What a sample is made from: images and a label map that it is to fit; a sample may lack each.
 
     Args:
-        images: names of image channels, of another modality, say.
+        images: by name the units of image channels, of another modality, say; in order.
         label: the label map.
     """
 
-    images: tuple[str, ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
     label: LabelChannel | None = None
 
     def __post_init__(self) -> None:
-        for name in self.images:
+        for name, units in self.images.items():
             require_token(name, "a channel's name")
+            if not (isinstance(units, str) and units.isprintable() and 0 < len(units) <= 64):
+                raise MedsynthError(f"the given {name} has no units: ingest the cases again")
 
     @property
     def parts(self) -> dict[str, slice]:
@@ -135,17 +137,33 @@ class Given:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
-        return {"images": list(self.images), "label": _label_json(self.label)}
+        images = [{"name": name, "units": units} for name, units in self.images.items()]
+        return {"images": images, "label": _label_json(self.label)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """Read back `to_json`; unknown fields are refused (TypeError)."""
+        """Read back `to_json`; unknown fields and a name that is there twice are refused (TypeError).
+
+        Raises:
+            MedsynthError: images without units, as earlier versions wrote them.
+        """
         unknown = set(content) - {"images", "label"}
         if unknown:
             raise TypeError(f"unknown fields {unknown}")
-        if not isinstance(content["images"], list):
-            raise TypeError("images is a list")
-        return cls(images=tuple(content["images"]), label=_label_from(content["label"]))
+        written = content["images"]
+        if not isinstance(written, list) or any(
+            not isinstance(image, str) and set(image) != {"name", "units"} for image in written
+        ):
+            raise TypeError("images is a list of names and units")
+        if any(isinstance(image, str) for image in written):
+            raise MedsynthError(
+                "it was written before the units of what is given were recorded, and nobody could tell a scan in other "
+                "units; train anew, or use the version of medsynth that wrote it"
+            )
+        images = {image["name"]: image["units"] for image in written}
+        if len(images) < len(written):
+            raise TypeError("an image is there twice")
+        return cls(images=images, label=_label_from(content["label"]))
 
 
 class Told(NamedTuple):

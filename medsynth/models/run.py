@@ -33,7 +33,9 @@ from medsynth.nets.text import Encoded, TextEncoder
 
 RUN_FILE = "run.json"
 WEIGHTS = ("best", "last")
-_SCHEMA = "medsynth.run/4"
+_SCHEMA = "medsynth.run/5"
+_READ = ("medsynth.run/4", _SCHEMA)
+"""What is read: /4 lacked the units of given images, and is the same where no image is given."""
 ALLOWED_TARGETS = frozenset(
     {
         "medsynth.models.conditioner.Conditioner",
@@ -164,7 +166,7 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
     except (OSError, ValueError):
         raise RunError(f"{RUN_FILE} of the run is cut short or no JSON; copy the run again, or train anew") from None
     try:
-        if content["schema"] != _SCHEMA:
+        if content["schema"] not in _READ:
             raise KeyError
         parts = {
             name: content[name]

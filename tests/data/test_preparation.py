@@ -171,6 +171,8 @@ def test_what_is_no_preparation_is_refused(cases, tmp_path):
         path.write_text(json.dumps(wrong))
         with pytest.raises(MedsynthError):
             Preparation.read(path)
+    path.write_text(json.dumps({**content, "schema": "medsynth.preparation/2"}))  # the same where no image is given
+    assert Preparation.read(path).to_json() == content
     path.write_text(json.dumps(content)[:-5])
     with pytest.raises(MedsynthError, match="cut short"):
         Preparation.read(path)

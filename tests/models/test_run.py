@@ -166,6 +166,14 @@ def test_only_names_on_the_list_are_made(run, part, target, monkeypatch):
     assert Sneaky.made == 0
 
 
+def test_a_run_of_the_schema_before_is_read_where_no_image_is_given(run):
+    new = load_run(run)
+    altered(run, schema="medsynth.run/4")
+    old = load_run(run)
+    assert old.checkpoint == new.checkpoint
+    assert old.model.layout.to_json() == new.model.layout.to_json()
+
+
 class Own(UNet):
     """A user's own network."""
 

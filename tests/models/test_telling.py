@@ -40,15 +40,15 @@ def test_given_parts_of_another_shape_are_refused(parts):
 @pytest.mark.parametrize("name", ["", "../x", "a b", 3, None])
 def test_names_of_given_images_are_tokens(name):
     with pytest.raises(MedsynthError, match="a channel's name"):
-        Given(images=(name,))
+        Given(images={name: "HU"})
 
 
 def test_nothing_given_has_the_name_of_something_else():
     with pytest.raises(MedsynthError, match="two channels of a sample have one name"):
-        layout(given=Given(images=("ct",)))
+        layout(given=Given(images={"ct": "HU"}))
     for name in ("age", "style", "text"):
         with pytest.raises(MedsynthError, match=f"{name} is given and a condition too"):
-            model(given=Given(images=(name,)))
+            model(given=Given(images={name: "HU"}))
 
 
 @pytest.mark.parametrize("rank", [2, 3])

@@ -111,9 +111,14 @@ WRITTEN = GIVEN.to_json()
         *(None, 3, "x", [], {}, {**WRITTEN, "more": 1}),
         *(
             {**WRITTEN, "images": images}
-            for images in (None, "pet", 3, {}, {"pet": 1}, [], ["pet", "mr"], ["pet", "pet"], ["ct"])
+            for images in (None, "pet", 3, {}, {"pet": 1}, [], [None], [3], [[]], ["pet"])
         ),
-        *({**WRITTEN, "images": images} for images in ([None], [3], ["../pet"], ["age"], ["text"], ["organs"])),
+        *(
+            {**WRITTEN, "images": [{"name": name, "units": "arbitrary"} for name in names]}
+            for names in (["pet", "mr"], ["pet", "pet"], ["ct"], [None], [3], ["../pet"], ["age"], ["text"], ["organs"])
+        ),
+        *({**WRITTEN, "images": [{"name": "pet", "units": units}]} for units in (None, 3, "", "a\nb", "x" * 65, [])),
+        *({**WRITTEN, "images": [{"name": "pet", **more}]} for more in ({}, {"units": "arbitrary", "low": 0})),
         *({**WRITTEN, "label": label} for label in (None, 3, "x", [1], {"name": "organs"})),
         {**WRITTEN, "label": {**WRITTEN["label"], "values": {"0": "background", "1": "ball"}}},
         {**WRITTEN, "label": {**WRITTEN["label"], "values": {"0": "background", str(10**20): "x", "2": "y"}}},
@@ -136,7 +141,7 @@ def test_a_style_of_other_images_is_refused_though_the_network_takes_it(run):
 
 
 def test_a_layout_with_given_parts_is_read_back():
-    for given in (GIVEN, Given(), Given(label=LABEL), Given(images=("a", "b"))):
+    for given in (GIVEN, Given(), Given(label=LABEL), Given(images={"b": "HU", "a": "arbitrary"})):
         one = layout(given=given)
         assert Layout.from_json(json.loads(json.dumps(one.to_json()))).to_json() == one.to_json()
         assert replace(one, given=Given()).to_json() == layout(given=Given()).to_json()

@@ -16,7 +16,7 @@ from tests.words import Letters
 LABEL = LabelChannel(name="organs", values={0: "background", 1: "ball", 4: "core"}, reach=1.5)
 
 
-GIVEN = Given(images=("pet",), label=LABEL)
+GIVEN = Given(images={"pet": "arbitrary"}, label=LABEL)
 
 
 INFO = RunInfo(cases_sha256="a" * 64, identity="cleared", training={"seed": 0})

@@ -1,5 +1,7 @@
 """Runs that are told given parts, style, text and numbers: trained for a moment, gone on with, asked for."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +18,7 @@ from medsynth.models.conditioner import Asked
 from medsynth.models.drawing import sample_latents
 from medsynth.models.run import load_run
 from medsynth.models.sampling import SamplingPlan
-from medsynth.records import CaseRecord, SampleRecord, read_records
+from medsynth.records import CaseRecord, SampleRecord, read_records, write_records
 from medsynth.training.objective import Objective
 from medsynth.training.plan import GivenPlan, Schedule
 from tests.training.mixed import PARTS, PET, mixed_data, run
@@ -148,3 +150,30 @@ def test_a_given_part_alone_and_a_style_alone(cases, tmp_path):
     take = EditPlan(take=("style",))
     generate(tmp_path / "look", tmp_path / "seen", count=2, plan=take, parents=cases, sampler=STEPS, progress=False)
     assert load_run(tmp_path / "look").model.conditioner.names == ()
+
+
+def test_a_given_image_in_other_units_is_refused(cases, whole, tmp_path):
+    """By the record alone: the numbers of another unit are no less likely than its own."""
+    assert load_run(whole).model.layout.given.images == {"pet": "arbitrary"}
+    other = shutil.copytree(cases, tmp_path / "cases")
+    records = []
+    for record in read_records(other / "cases.jsonl", CaseRecord):
+        channels = dict(record.channels)
+        if "pet" in channels:
+            channels["pet"] = replace(channels["pet"], units="SUV")
+        records.append(replace(record, channels=channels))
+    write_records(other / "cases.jsonl", records)
+    settings = {"count": 2, "sampler": STEPS, "plan": EditPlan(take=("pet",)), "progress": False}
+    with pytest.raises(MedsynthError, match="its pet is in SUV, the run's in arbitrary; take scans of the run's kind"):
+        generate(whole, tmp_path / "out", parents=other, **settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_does_not_say_the_units_of_what_is_given_is_refused(whole, tmp_path):
+    old = shutil.copytree(whole, tmp_path / "run")
+    content = json.loads((old / "run.json").read_text())
+    content["schema"] = "medsynth.run/4"
+    content["layout"]["given"]["images"] = ["pet"]
+    (old / "run.json").write_text(json.dumps(content))
+    with pytest.raises(RunError, match=r"run\.json: it was written before the units of what is given were recorded"):
+        load_run(old)
