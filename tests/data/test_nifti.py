@@ -107,7 +107,9 @@ def test_a_flipped_bit_in_voxels_that_are_stored_unpacked_is_refused(tmp_path):
         read_nifti(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no scan", gzip.compress(b"no scan"), bytes(400)])
+@pytest.mark.parametrize(
+    "content", [b"", b"no scan", gzip.compress(b"no scan"), bytes(400)], ids=["empty", "text", "packed", "zeros"]
+)
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 def test_what_is_no_nifti_is_refused_in_silence(tmp_path, content, name, capfd):
     (tmp_path / name).write_bytes(content)
