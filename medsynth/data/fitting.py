@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medsynth.data.derived import DERIVED
+from medsynth.data.conditions import require_conditions
 from medsynth.data.preparation import Preparation, cases_digest, with_channels
 from medsynth.data.prepared import CasePlan, PreparedCases
 from medsynth.data.resampling import Intensity, Resampling
@@ -87,7 +87,7 @@ def fit_preparation(
         asked = ", ".join([*images, *([label] if label else [])])
         raise MedsynthError(f"no case has the channels {asked}{_offer(records, images, label)}")
     training = [record for record in usable if splits[record.patient] == "train"]
-    _require_attributes(training, [*conditions, *numbers])
+    require_conditions(training, conditions, numbers, resampling)
     _require_given(training, [*given, *([given_label] if given_label else [])])
     names = _label_names(usable) if mask else {}
     plan = CasePlan(
@@ -165,17 +165,6 @@ def _resolve_names(images: Mapping[str, Intensity], records: Sequence[CaseRecord
     if list(images) == ["image"] and "image" not in there and len(there) == 1:
         return {there.pop(): images["image"]}
     return dict(images)
-
-
-def _require_attributes(training: Sequence[CaseRecord], conditions: Sequence[str]) -> None:
-    """Refuse to learn a condition that no training case has."""
-    known = sorted({key for record in training for key, value in record.attributes.items() if value is not None})
-    for name in conditions:
-        if name not in known and name not in DERIVED:
-            raise MedsynthError(
-                f"no training case has the attribute {name}: set data.conditions and data.numbers; known: "
-                f"{', '.join(known) or 'none'}"
-            )
 
 
 def _require_given(training: Sequence[CaseRecord], names: Sequence[str]) -> None:
