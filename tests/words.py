@@ -21,6 +21,9 @@ class Letters(Recorded):
         self.length, self.salt = length, salt
         self.heard: list[str] = []
 
+    def lengths(self, sentences: Sequence[str]) -> list[int]:
+        return [len(sentence.split()) for sentence in sentences]
+
     def __call__(self, sentences: Sequence[str]) -> Encoded:
         assert all(isinstance(sentence, str) and sentence.strip() for sentence in sentences)
         self.heard.extend(sentences)

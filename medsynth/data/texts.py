@@ -64,12 +64,14 @@ class Texts:
         rows: sentence -> its row below.
         tokens: (N, T, E).
         pooled: (N, E).
+        notes: what of the plan and of the cases is not heard, in lines for the user.
     """
 
     plan: TextPlan
     rows: Mapping[str, int]
     tokens: Tensor
     pooled: Tensor
+    notes: tuple[str, ...] = ()
 
     def embedded(self, sentence: str) -> tuple[Tensor, Tensor]:
         """Tokens (T, E) and pooled (E,) of a sentence."""
@@ -81,7 +83,8 @@ def embed_texts(plan: TextPlan, encoder: TextEncoder | None, records: Iterable[C
     """Embed all that is said of `records`, once; None where nothing is.
 
     Raises:
-        MedsynthError: words without an encoder, an encoder without words.
+        MedsynthError: words without an encoder, an encoder without words; a key to sentences that no case has,
+            beside cases that have another one.
     """
     if plan.of is None:
         if encoder is not None:
@@ -89,12 +92,46 @@ def embed_texts(plan: TextPlan, encoder: TextEncoder | None, records: Iterable[C
         return None
     if encoder is None:
         raise MedsynthError("data.text needs an encoder: set text_encoder=minilm, or huggingface")
+    records = list(records)
     distinct = sorted({sentence for record in records for sentence in plan.sentences_of(record.attributes)})
     if not distinct:
         raise MedsynthError(f"data.text.of={plan.of}: no case says anything there; set it to an attribute they have")
+    notes = (*_unsaid(plan, records), *_cut(encoder, distinct))
     tokens = torch.zeros(len(distinct), encoder.length, encoder.width)
     pooled = torch.zeros(len(distinct), encoder.width)
     for start in range(0, len(distinct), 64):
         part = slice(start, start + 64)
         tokens[part], pooled[part] = encoder(distinct[part])
-    return Texts(plan, {sentence: row for row, sentence in enumerate(distinct)}, tokens, pooled)
+    return Texts(plan, {sentence: row for row, sentence in enumerate(distinct)}, tokens, pooled, notes)
+
+
+def _unsaid(plan: TextPlan, records: Sequence[CaseRecord]) -> list[str]:
+    """Lines on sentences that are said of no case, and on cases of which none is said.
+
+    Raises:
+        MedsynthError: there are both, and so one is probably meant for the other.
+    """
+    if not plan.sentences or plan.of is None:
+        return []
+    values = [record.attributes.get(plan.of) for record in records]
+    there = {_key(value) for value in values if value is not None}
+    unheard = [key for key in plan.sentences if key not in there]
+    silent = sum(value is not None and bool(_key(value)) and _key(value) not in plan.sentences for value in values)
+    of = f"data.text.sentences: {silent} of {len(records)} training and validation cases have a {plan.of} without any"
+    none = f"no training or validation case is {', '.join(unheard)}"
+    if unheard and silent:
+        raise MedsynthError(f"{of}, and {none}: write the keys as the cases have them, or leave out what none has")
+    lines = [f"{of}; nothing is said of these"] if silent else []
+    return [*lines, f"data.text.sentences: {none}; what they say is not learnt"] if unheard else lines
+
+
+def _cut(encoder: TextEncoder, sentences: Sequence[str]) -> list[str]:
+    """A line on sentences that are longer than what the encoder reads."""
+    lengths = encoder.lengths(sentences)
+    longer = sum(length > encoder.length for length in lengths)
+    if not longer:
+        return []
+    return [
+        f"{longer} of {len(sentences)} texts are longer than text_encoder.length={encoder.length} tokens, and the rest "
+        f"is not read; the longest has {max(lengths)}"
+    ]

@@ -112,7 +112,8 @@ def travelled(sampler: Sampler, returns: int, jump: int = 2, low: float = 0.0, h
     spread too small; long ones mix too slowly.
 
     Args:
-        sampler: the one to call between the levels; one with a memory starts anew with each jump.
+        sampler: the one to call between the levels; one with a memory starts anew with each jump. What it spreads
+            over all its steps (Heun's churn) it would spread over each jump: such an option stays 0.
         returns: how often each jump is walked again; 0 gives `sampler` itself.
         jump: steps walked at once, at least 1.
         low, high: jumps that begin at low <= sigma <= high return, the others are walked once. What spans many

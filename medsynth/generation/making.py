@@ -68,6 +68,11 @@ class Maker:
             raise MedsynthError(
                 f"plan.take: {thick[0]} of a scan has thick slices, plan.edit=thin_slices makes thin ones; leave it out"
             )
+        if self.plan.edit in ("inpaint", "thin_slices") and self.plan.returns and self.sampling.options.get("churn"):
+            raise MedsynthError(
+                "plan.returns goes back by noise of its own, and sampler.options.churn, meant for all steps together, "
+                "would be added at each return anew: set sampler.options.churn=0, or plan.returns=0"
+            )
         if self.plan.edit in ("variations", "interpolate") and self.sampling.stochastic:
             raise MedsynthError(
                 f"plan.edit={self.plan.edit} goes back to the noise of a scan, and sampler={self.sampling.name} adds "

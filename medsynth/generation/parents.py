@@ -16,7 +16,6 @@ from medsynth.data.resampling import require_channel
 from medsynth.data.split import split_patients
 from medsynth.errors import MedsynthError
 from medsynth.files import sha256_json
-from medsynth.generation.plan import shown
 from medsynth.models.layout import Layout, Told
 from medsynth.records import (
     CASES_FILE,
@@ -116,9 +115,7 @@ class Parents:
             MedsynthError: there is none.
         """
         if name not in self.records:
-            raise MedsynthError(
-                f"parents: there is no id {shown(name)}; ids are {', '.join(list(self.records)[:3])}, ..."
-            )
+            raise MedsynthError(f"parents: there is no such id; ids are {', '.join(list(self.records)[:3])}, ...")
         return self.records[name]
 
     def require_fit(self, name: str) -> None:

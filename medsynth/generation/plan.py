@@ -123,6 +123,7 @@ class Row:
         condition: attributes and text that it is asked for.
         parents: id of the case or sample in each role: "parent" (edited), "second", "style", a given channel.
         strength, amount, share: see EditPlan.
+        line: of the table, None without one.
     """
 
     index: int
@@ -133,6 +134,7 @@ class Row:
     strength: float
     amount: float
     share: float
+    line: int | None = None
 
 
 def planned_rows(
@@ -196,13 +198,16 @@ def table_rows(
 
     Raises:
         MedsynthError: no table, a column that nothing reads or that means two things, a value that does not fit;
-            named by its line.
+            named by line and column: a value of a table may be a patient's.
     """
     lines = _read(path)
     known = ("seed", *_readable(model, plan), *model.conditioner.names)
-    unknown = [name for name in lines[0][1] if name not in known]
-    if unknown:
-        raise MedsynthError(f"table: nothing reads the column {shown(unknown[0])}; this run knows {', '.join(known)}")
+    unknown = [place for place, name in enumerate(lines[0][1], 1) if name not in known]
+    if unknown:  # not by its name: without a line of names it is somebody's data
+        raise MedsynthError(
+            f"table: nothing reads its column {unknown[0]}; its first line names the columns, and this run knows "
+            f"{', '.join(known)}"
+        )
     twice = [name for name in lines[0][1] if known.count(name) > 1]
     if twice:
         raise MedsynthError(
@@ -213,15 +218,10 @@ def table_rows(
     for index, (number, line) in enumerate(lines):
         told = {name: value.strip() for name, value in line.items() if value is not None and value.strip()}
         try:
-            rows.append(_row(model, plan, index, told, seed, given))
+            rows.append(replace(_row(model, plan, index, told, seed, given), line=number))
         except MedsynthError as error:
             raise MedsynthError(f"table line {number}: {error}") from None
     return rows
-
-
-def shown(name: str) -> str:
-    """A name out of a file as it may stand in a message: what is no short word is not repeated."""
-    return name if name.isprintable() and 0 < len(name) <= 64 else "with a name that is none"
 
 
 def _roles(model: DiffusionModel, plan: EditPlan) -> tuple[str, ...]:

@@ -13,11 +13,11 @@ from rich.progress import Progress, TaskID
 
 from medsynth.data.preparation import Preparation
 from medsynth.data.progress import progress_bar
-from medsynth.errors import MedsynthError
-from medsynth.generation.inpainting import require_inside, require_labels
+from medsynth.errors import MedsynthError, RunError
 from medsynth.generation.making import Maker
 from medsynth.generation.parents import Origins, Parents
-from medsynth.generation.plan import LEVELS, SOURCE, EditPlan, Row, planned_rows, table_rows
+from medsynth.generation.plan import LEVELS, EditPlan, Row
+from medsynth.generation.rows import cut_texts, rows_of
 from medsynth.generation.writing import (
     PARTS,
     SHEET_FILE,
@@ -33,8 +33,6 @@ from medsynth.models.drawing import denoiser_of
 from medsynth.models.run import Run, load_run
 from medsynth.models.sampling import SamplingPlan
 from medsynth.records import SAMPLES_FILE, Attribute, SampleRecord, least_cleared, write_records
-
-DEFAULT_COUNT = 16
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,7 @@ def generate(
     parents: Path | None = None,
     table: Path | None = None,
     guide: Path | None = None,
+    guide_step: int | None = None,
     condition: Mapping[str, Attribute] | None = None,
     weights: str = "best",
     ema: float | None = None,
@@ -85,6 +84,7 @@ def generate(
         parents: CASES or SAMPLES that they are made from.
         table: a CSV with one row a sample, see `table_rows`.
         guide: a worse run of the same samples, earlier or smaller: autoguidance by sampler.guidance.
+        guide_step: step of a snapshot of the guide, which may be the run itself; None takes its `weights`.
         condition: attributes for all samples, and a text.
         weights: "best", "last" or "untrained" (a control).
         ema: with "last": relative width of the average of the weights; None is the trained one.
@@ -100,21 +100,24 @@ def generate(
         raise MedsynthError("count and batch_size are at least 1")
     place = "cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device
     loaded = load_run(run, weights=weights, ema=ema, device=place)
-    worse = None if guide is None else load_run(guide, weights=weights, device=place)
+    worse = _guide(guide, guide_step, weights, place)
     preparation, model = Preparation.read(run), loaded.model
     found = None if parents is None else Parents(parents, preparation, model.layout)
     maker = Maker(
         model, None if worse is None else worse.model, preparation, sampler or SamplingPlan(), plan or EditPlan(), found
     )
     maker.check()
-    rows = _rows(maker, table, count, seed, dict(condition or {}))
-    job = _Job(out, loaded, worse, maker, weights, ema)
+    rows = rows_of(maker, table, count, seed, dict(condition or {}))
+    job = _Job(out, loaded, worse, guide_step, maker, weights, ema)
     job.check(rows)
     out.mkdir(parents=True, exist_ok=True)
     done = finished(out, len(rows))
     if any(not job.made(done[index], rows[index]) for index in done):
         raise MedsynthError(f"{out} holds samples of another run or plan; choose another out")
     preparation.write(out)
+    note = cut_texts(maker, rows) if progress else None
+    if note:
+        print(f"note: {note}", flush=True)
     todo = [row for row in rows if row.index not in done]
     with progress_bar(progress) as bar:
         steps = maker.sampling.steps
@@ -129,50 +132,20 @@ def generate(
     return GenerateReport(len(rows), len(todo), time.monotonic() - started, out / SHEET_FILE)
 
 
-def _rows(maker: Maker, table: Path | None, count: int | None, seed: int, given: dict[str, Attribute]) -> list[Row]:
-    """The rows of the plan, their parents known to be there."""
-    model, plan, parents = maker.model, maker.plan, maker.parents
-    model.conditioner.check(given)
-    if table is not None:
-        if count is not None:
-            raise MedsynthError("the table has one row a sample: leave count out, or set count=null")
-        rows = table_rows(model, plan, table, seed=seed, given=given)
-    else:
-        ids = [] if parents is None else parents.ids(plan.split)
-        split_of = (lambda _: None) if parents is None else lambda name: parents.split_of(parents.record(name))
-        rows = planned_rows(model, plan, ids, count=count or DEFAULT_COUNT, seed=seed, given=given, split_of=split_of)
-    if parents is None and plan.split is not None:
-        raise MedsynthError("plan.split chooses among parents: set parents=CASES (or SAMPLES) too")
-    if parents is None and any(row.parents for row in rows):
-        raise MedsynthError("the table names scans: set parents to the folder of cases or samples that has them")
-    if parents is not None:
-        if not any(row.parents for row in rows):
-            raise MedsynthError("parents is set, and nothing is made from them: set plan or plan.take, or leave it out")
-        for row in rows:
-            _check_parents(parents, row, plan)
-    return rows
-
-
-def _check_parents(parents: Parents, row: Row, plan: EditPlan) -> None:
-    for name in row.parents.values():
-        record = parents.record(name)
-        parents.require_fit(name)
-        found = parents.split_of(record)
-        if plan.split is not None and found != plan.split:
-            raise MedsynthError(
-                f"plan.split={plan.split}, and {name} is of {found or 'no known split'}; set plan.split=null"
-            )
-    if plan.edit == "inpaint":
-        source = parents.record(row.parents[SOURCE])
-        require_labels(source, plan.mask.labels)
-        require_inside(source, plan.mask)
-        given = parents.layout.given.label
-        if given is not None and row.parents.get(given.name, row.parents[SOURCE]) != row.parents[SOURCE]:
-            raise MedsynthError(
-                f"case {source.id}: plan.edit=inpaint keeps the scan outside of the mask, another one's {given.name} "
-                f"does not fit it; name the same scan in {given.name}, or leave it out"
-            )
-    parents.origins(row.parents.values())
+def _guide(guide: Path | None, step: int | None, weights: str, device: str) -> Run | None:
+    """The run that guides, as it is or as it was at a step."""
+    if guide is None:
+        if step is not None:
+            raise MedsynthError("guide_step is a step of the guide: set guide=RUN too, the run itself for instance")
+        return None
+    if step is None:
+        return load_run(guide, weights=weights, device=device)
+    try:
+        return load_run(guide, weights="last", step=step, device=device)
+    except RunError:
+        raise
+    except MedsynthError as error:
+        raise MedsynthError(f"guide_step={step}: {error}") from None
 
 
 def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
@@ -189,6 +162,7 @@ class _Job:
     out: Path
     run: Run
     guide: Run | None
+    guide_step: int | None
     maker: Maker
     weights: str
     ema: float | None
@@ -196,7 +170,9 @@ class _Job:
     @property
     def sampler(self) -> dict[str, Attribute]:
         """Of the samples' records."""
-        guide = {} if self.guide is None else {"guide": self.guide.checkpoint}
+        guide: dict[str, Attribute] = {} if self.guide is None else {"guide": self.guide.checkpoint}
+        if self.guide_step is not None:
+            guide["guide_step"] = self.guide_step
         return {**self.maker.sampling.to_record(), "weights": self.weights, "ema": self.ema, **guide}
 
     def edit(self, row: Row) -> dict[str, Attribute]:

@@ -121,18 +121,8 @@ class ThinSlices:
     def _thick(self, name: str) -> _Thick:
         record, plan = self.parents.record(name), self.parents.plan
         axis, factor = self.plan.axis, self.plan.factor
-        if axis >= record.geometry.rank or record.geometry.shape[axis] < 2:
-            raise MedsynthError(f"case {record.id}: plan.axis={axis} has no slices to put others between")
+        require_room(record, self.plan, plan.resampling)
         fine = _finer(record.geometry, axis, factor)
-        wanted = plan.resampling.spacing
-        if wanted is not None:
-            oriented = _oriented_spacing(fine, plan.resampling)
-            if np.abs(oriented / np.array(wanted) - 1).max() > _SAME_SIZE:
-                raise MedsynthError(
-                    f"case {record.id}: with {factor} slices for each its voxels are "
-                    f"{' x '.join(f'{size:.3g}' for size in oriented)} mm, and the run makes "
-                    f"{' x '.join(f'{size:.3g}' for size in wanted)} mm; set plan.factor and plan.axis, or resample it"
-                )
         place = Resampling(orientation=plan.resampling.orientation, spacing=None, size=plan.resampling.size)
         own = [slice(None)] * 3
         own[axis] = slice(None, None, factor)
@@ -159,6 +149,27 @@ class ThinSlices:
             known.append(torch.zeros(len(label.values), *unknown.shape))
             masks.append(torch.ones(len(label.values), *unknown.shape, dtype=torch.bool))
         return _Thick(torch.cat(known).float(), torch.cat(masks), nothing.geometry, fine, ranges)
+
+
+def require_room(record: Record, plan: EditPlan, resampling: Resampling) -> None:
+    """Refuse a scan that has no slices along the plan's axis, or other voxels than the run once they are divided.
+
+    Raises:
+        MedsynthError: so, by the record alone; the files are not read.
+    """
+    axis, factor = plan.axis, plan.factor
+    if axis >= record.geometry.rank or record.geometry.shape[axis] < 2:
+        raise MedsynthError(f"case {record.id}: plan.axis={axis} has no slices to put others between")
+    wanted = resampling.spacing
+    if wanted is None:
+        return
+    oriented = _oriented_spacing(_finer(record.geometry, axis, factor), resampling)
+    if np.abs(oriented / np.array(wanted) - 1).max() > _SAME_SIZE:
+        raise MedsynthError(
+            f"case {record.id}: with {factor} slices for each its voxels are "
+            f"{' x '.join(f'{size:.3g}' for size in oriented)} mm, and the run makes "
+            f"{' x '.join(f'{size:.3g}' for size in wanted)} mm; set plan.factor and plan.axis, or resample it"
+        )
 
 
 def _finer(geometry: Geometry, axis: int, factor: int) -> Geometry:

@@ -69,11 +69,21 @@ def write_part(out: Path, record: SampleRecord) -> None:
 
 
 def finished(out: Path, count: int) -> dict[int, SampleRecord]:
-    """Samples that an earlier call of the same plan wrote whole."""
+    """Samples that an earlier call of the same plan wrote whole.
+
+    The list of samples is written when all are done: one that lacks some was cut, and that is said in one line.
+    """
     found: dict[int, SampleRecord] = {}
     candidates = []
     if (out / SAMPLES_FILE).exists():
         candidates = read_records(out / SAMPLES_FILE, SampleRecord)
+        lacking = count - len({record.index for record in candidates if record.index < count})
+        if lacking:
+            print(
+                f"note: {SAMPLES_FILE} lacks {lacking} of its {count} samples: it was cut short or is of another count "
+                "and they are made again",
+                flush=True,
+            )
     for part in sorted((out / PARTS).glob("*.json")):
         try:
             candidates.append(SampleRecord.from_json(json.loads(part.read_text())))

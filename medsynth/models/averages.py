@@ -85,13 +85,13 @@ def snapshot_weights(snapshots: Sequence[tuple[float, float]], step: float, widt
 
 
 def save_snapshot(run: Path, step: int, networks: Mapping[float, nn.Module]) -> None:
-    """Write the averages of several widths at a step: {width: network}."""
+    """Write the averages of several widths at a step: {width: network}, the width that is trained with first."""
     content = {
         "step": step,
         "widths": list(networks),
         "networks": [network.state_dict() for network in networks.values()],
     }
-    write_sealed(run / "weights" / FOLDER / f"step-{step:08d}.ckpt", content)
+    write_sealed(snapshot_path(run, step), content)
 
 
 def load_average(run: Path, width: float, device: str = "cpu") -> dict[str, Tensor]:
@@ -117,6 +117,29 @@ def load_average(run: Path, width: float, device: str = "cpu") -> dict[str, Tens
     return {name: value.float() for name, value in total.items()}
 
 
+def load_snapshot(run: Path, step: int, device: str = "cpu") -> dict[str, Tensor]:
+    """State of the network as its average stood at a step, of the width that was trained with.
+
+    Raises:
+        MedsynthError: the run kept no snapshot of that step.
+        RunError: it is cut short or altered.
+    """
+    path = snapshot_path(run, step)
+    if not path.is_file():
+        there = ", ".join(str(int(found.stem[5:])) for found in sorted(path.parent.glob("step-*.ckpt")))
+        raise MedsynthError(
+            f"the run has snapshots of the steps {there}; name one of these"
+            if there
+            else "the run kept no snapshots; train with trainer.snapshot_every"
+        )
+    return _read_snapshot(path, device)[0][2]
+
+
+def snapshot_path(run: Path, step: int) -> Path:
+    """Where the snapshot of a step lies."""
+    return run / "weights" / FOLDER / f"step-{step:08d}.ckpt"
+
+
 def snapshots_sha256(run: Path) -> list[str]:
     """Hashes of a run's snapshots, in order."""
     return [sha256_file(path) for path in sorted((run / "weights" / FOLDER).glob("step-*.ckpt"))]
@@ -129,6 +152,9 @@ def _read_snapshot(path: Path, device: str) -> list[tuple[int, float, dict[str, 
         step, widths, networks = content["step"], content["widths"], content["networks"]
         if not all(0 < width < 0.28 for width in widths):
             raise ValueError
-        return [(int(step), width, dict(state)) for width, state in zip(widths, networks, strict=True)]
+        read = [(int(step), width, dict(state)) for width, state in zip(widths, networks, strict=True)]
+        if not read:
+            raise ValueError
+        return read
     except (KeyError, TypeError, ValueError):
         raise RunError(f"snapshot {path.name} was altered; copy the run again") from None

@@ -62,6 +62,11 @@ class Conditioner(Recorded):
             if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
                 raise MedsynthError(f"condition {name}: the training patients all have one value; leave it out")
 
+    def same_as(self, other: "Conditioner") -> bool:
+        """Whether another tells the same of everything: a text by encoders of the same files, wherever they lie."""
+        one, two = ({**each.spec, "text": {**each.text, "spec": None} if each.text else None} for each in (self, other))
+        return one == two
+
     @property
     def names(self) -> tuple[str, ...]:
         """What can be asked as a value, in the vector's order: attributes, and a text."""
@@ -116,7 +121,8 @@ class Conditioner(Recorded):
             elif str(value) in self.classes[name]:
                 told[part][self.classes[name].index(str(value))] = 1
             else:
-                raise MedsynthError(f"condition {name}={value}: the model knows {', '.join(self.classes[name])}")
+                known = ", ".join(self.classes[name])
+                raise MedsynthError(f"condition {name} has a value that the model does not know; it knows {known}")
         return told
 
     def known(self, attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
@@ -131,11 +137,16 @@ class Conditioner(Recorded):
     def in_turn(self, index: int, given: Mapping[str, Attribute]) -> dict[str, Attribute]:
         """The condition of sample `index`: `given`, and every combination of the other classes in turn.
 
-        Numbers that are not given are left open, their null.
+        The last class changes from sample to sample, the first most slowly. Numbers that are not given are left open,
+        their null.
         """
-        free = {name: values for name, values in self.classes.items() if name not in given}
-        turns = list(itertools.product(*free.values()))
-        return {**dict(zip(free, turns[index % len(turns)], strict=True)), **given}
+        turn: dict[str, Attribute] = {}
+        rest = index
+        # The digits of the index, one a class: there may be more combinations than any memory holds.
+        for name, values in reversed([each for each in self.classes.items() if each[0] not in given]):
+            rest, place = divmod(rest, len(values))
+            turn[name] = values[place]
+        return {**dict(reversed(turn.items())), **given}
 
     def check(self, attributes: Mapping[str, Attribute]) -> None:
         """Refuse attributes the model knows nothing of."""
@@ -151,7 +162,7 @@ class Conditioner(Recorded):
     def _waves(self, name: str, value: Attribute) -> list[float]:
         number = as_number(value)
         if number is None:
-            raise MedsynthError(f"condition {name} is a number, {value!r} is none")
+            raise MedsynthError(f"condition {name} is a number, and what it has is none")
         mean, std = self.numbers[name]
         z = min(max((number - mean) / std, -_FARTHEST), _FARTHEST)
         return [1.0, z, *(wave(w * z) for w in _FREQUENCIES for wave in (math.sin, math.cos))]

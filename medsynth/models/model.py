@@ -1,7 +1,7 @@
 """A model of scans: autoencoder, conditioner, denoiser and the layout of its channels."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from medsynth.models.layout import Decoded, Layout
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.sampling import SamplingPlan
 from medsynth.nets.autoencoders import Haar, Identity
-from medsynth.nets.text import Encoded
+from medsynth.nets.text import Embedder
 from medsynth.nets.unet import UNet
 from medsynth.records import Attribute
 
@@ -76,7 +76,7 @@ class DiffusionModel(nn.Module):
         self.network = network
         self.conditioner = conditioner
         self.augmentation = augmentation
-        self.embed: Callable[[Sequence[str]], Encoded] | None = None  # of a text: whoever makes the model sets it
+        self.embed: Embedder | None = None  # of a text: whoever makes the model sets it
         width = autoencoder.latent_channels(layout.channels, layout.rank)
         self.parametrisation = parametrisation or ParametrisationPlan(modes=0)
         self.register_buffer("latent_mean", torch.zeros(width))

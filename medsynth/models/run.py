@@ -11,6 +11,7 @@ A run may come from anywhere, so it is read as untrusted input: only the classes
 here are made, and weights are read as tensors alone.
 """
 
+import functools
 import importlib
 import json
 from collections.abc import Mapping, Sequence
@@ -21,15 +22,15 @@ from typing import Any, Self
 import torch
 
 from medsynth.errors import MedsynthError, RunError
-from medsynth.files import sha256_json, write_json
-from medsynth.models.averages import load_average, snapshots_sha256
+from medsynth.files import sha256_file, sha256_json, write_json
+from medsynth.models.averages import load_average, load_snapshot, snapshot_path, snapshots_sha256
 from medsynth.models.conditioner import Conditioner
+from medsynth.models.embedding import LateEmbedder
 from medsynth.models.layout import Layout
 from medsynth.models.model import DiffusionModel, told_widths
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.sealed import read_sealed, write_sealed
 from medsynth.models.style import style_width
-from medsynth.nets.text import Encoded, TextEncoder
 
 RUN_FILE = "run.json"
 WEIGHTS = ("best", "last")
@@ -139,7 +140,7 @@ class Run:
         model: with the chosen weights, in evaluation mode.
         info: where it comes from.
         checkpoint: SHA-256 of the weights; of an untrained model those it was measured with (`last`);
-            of an average of another width, of its snapshots too.
+            of an average of another width, of its snapshots too; of a snapshot, of it too.
         facts: numbers about the weights (step, validation loss).
     """
 
@@ -201,7 +202,7 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
     except MedsynthError as error:
         raise RunError(f"{RUN_FILE}: {error}") from None
     if conditioner.text:
-        model.embed = _Embedder(conditioner.text, allow)
+        model.embed = LateEmbedder(conditioner.text, functools.partial(build, conditioner.text["spec"], allow))
     return model, info
 
 
@@ -215,27 +216,25 @@ def _fits(network: Any, widths: Mapping[str, int]) -> bool:
     return all(taken is None or taken == widths[name] for name, taken in takes.items())
 
 
-class _Embedder:
-    """The text encoder that a run was trained with, made when a text is first asked for."""
+def _require_choice(weights: str, ema: float | None, step: int | None, device: str) -> None:
+    if weights not in (*WEIGHTS, "untrained"):
+        raise MedsynthError(f"weights is one of {', '.join(WEIGHTS)}, untrained")
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise MedsynthError("device is auto, cpu or cuda")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise MedsynthError("device=cuda, but torch sees no GPU; set device=cpu or install a CUDA build of torch")
+    if ema is not None and weights != "last":
+        raise MedsynthError("ema: an average of another width is of the last step; set weights=last")
+    if step is not None and (weights != "last" or ema is not None):
+        raise MedsynthError("step: a snapshot is a last state of its time; set weights=last, and no ema")
 
-    def __init__(self, text: Mapping[str, Any], allow: Sequence[str]) -> None:
-        self.text, self.allow = text, allow
-        self.encoder: TextEncoder | None = None
 
-    def __call__(self, sentences: Sequence[str]) -> Encoded:
-        if self.encoder is None:
-            encoder = build(self.text["spec"], self.allow)
-            if getattr(encoder, "sha256", None) != self.text.get("sha256"):
-                raise RunError(
-                    "the text encoder that is installed here has other weights than the one the run was trained with; "
-                    "install that version"
-                )
-            if (encoder.width, encoder.length) != (self.text["width"], self.text["length"]):
-                raise RunError(
-                    "the run's text encoder and its conditions do not fit each other: it was altered; copy it again"
-                )
-            self.encoder = encoder
-        return self.encoder(sentences)
+def _averaged(folder: Path, ema: float | None, step: int | None, device: str) -> dict[str, torch.Tensor]:
+    """The network of another width, or as it was at a step."""
+    if step is not None:
+        return load_snapshot(folder, step, device)
+    assert ema is not None
+    return load_average(folder, ema, device)
 
 
 def load_run(
@@ -243,6 +242,7 @@ def load_run(
     *,
     weights: str = "best",
     ema: float | None = None,
+    step: int | None = None,
     device: str = "cpu",
     allow: Sequence[str] = (),
 ) -> Run:
@@ -253,6 +253,7 @@ def load_run(
         weights: "best" (lowest validation loss), "last", or "untrained" for a control.
         ema: with "last": relative width of the average of the weights, made from the run's snapshots; None is
             the one that was trained with.
+        step: with "last": the average as it stood at that step, of which the run kept a snapshot; None is the end.
         device: where to, "cpu" or "cuda".
         allow: dotted names of further classes that its run.json may name.
 
@@ -261,14 +262,7 @@ def load_run(
     """
     folder = Path(folder)
     model, info = read_run(folder, allow)
-    if weights not in (*WEIGHTS, "untrained"):
-        raise MedsynthError(f"weights is one of {', '.join(WEIGHTS)}, untrained")
-    if device.partition(":")[0] not in ("cpu", "cuda"):
-        raise MedsynthError("device is auto, cpu or cuda")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise MedsynthError("device=cuda, but torch sees no GPU; set device=cpu or install a CUDA build of torch")
-    if ema is not None and weights != "last":
-        raise MedsynthError("ema: an average of another width is of the last step; set weights=last")
+    _require_choice(weights, ema, step, device)
     source = "last" if weights == "untrained" else weights
     sealed = read_sealed(folder / "weights" / f"{source}.ckpt", device)
     try:
@@ -276,8 +270,8 @@ def load_run(
         if weights == "untrained":  # the control: what was measured of the data, and a network that learnt nothing
             trained = {f"network.{name}" for name, weight in model.network.named_parameters() if weight.requires_grad}
             state = {name: value for name, value in state.items() if name not in trained}
-        if ema is not None:
-            average = load_average(folder, ema, device)
+        if ema is not None or step is not None:
+            average = _averaged(folder, ema, step, device)
             # Weights that stay are not averaged: the sum of snapshots would be theirs but for its rounding.
             frozen = {name for name, weight in model.network.named_parameters() if not weight.requires_grad}
             average = {name: value for name, value in average.items() if name not in frozen}
@@ -293,4 +287,6 @@ def load_run(
     checkpoint = sealed.sha256
     if ema is not None:
         checkpoint = sha256_json([checkpoint, ema, *snapshots_sha256(folder)])
+    if step is not None:
+        checkpoint, facts = sha256_json([checkpoint, step, sha256_file(snapshot_path(folder, step))]), {"step": step}
     return Run(model.to(device).eval(), info, checkpoint, facts)

@@ -27,6 +27,10 @@ _TOKENIZER = (
 _FILES = ("config.json", *_WEIGHTS, *_TOKENIZER)
 
 
+_FETCHING = frozenset({"mra", "rwkv", "yoso"})
+"""Architectures whose code in transformers fetches compiled kernels from the hub when a network is made."""
+
+
 class FrozenTransformer:
     """The tokenizer and the network of a folder, read without network, pickles or foreign code.
 
@@ -46,6 +50,8 @@ class FrozenTransformer:
         try:
             with _quiet(), torch.random.fork_rng(devices=[]):
                 self.tokenizer, self.model, lacking = _read(folder)
+        except MedsynthError:
+            raise
         except Exception as error:
             raise MedsynthError(
                 f"the text encoder cannot be read ({type(error).__name__}): it is cut short, no encoder of text, or "
@@ -62,6 +68,11 @@ class FrozenTransformer:
                 f"the text encoder does not take {length} tokens of text ({type(error).__name__}): set "
                 "text_encoder.length lower, or choose another encoder"
             ) from error
+
+    def count(self, sentence: str) -> int:
+        """Tokens of the sentence, start and end and those past `length` among them."""
+        with _quiet():
+            return len(self.tokenizer(sentence)["input_ids"])
 
     def states(self, sentence: str) -> Tensor:
         """(tokens of the sentence, E) float32; no weight asks for gradients."""
@@ -80,6 +91,12 @@ def _read(folder: Path) -> tuple[Any, Any, int]:
     from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
     from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING
 
+    fetching = _architectures(json.loads((folder / "config.json").read_text(encoding="utf-8"))) & _FETCHING
+    if fetching:
+        raise MedsynthError(
+            f"the text encoder is a {min(fetching)}, for which transformers fetches code at run time, and nothing is "
+            "downloaded then: choose another encoder"
+        )
     local = {"local_files_only": True, "trust_remote_code": False}
     config = AutoConfig.from_pretrained(folder, **local)
     if getattr(config, "transformers_weights", None):
@@ -100,6 +117,14 @@ def _read(folder: Path) -> tuple[Any, Any, int]:
     # The pooler is a head of BERT that the mean does without: many files leave it out.
     lacking = [key for key in (*told["missing_keys"], *told["mismatched_keys"]) if "pooler." not in str(key)]
     return AutoTokenizer.from_pretrained(folder, **local), model.eval().requires_grad_(False), len(lacking)
+
+
+def _architectures(config: Any) -> set[str]:
+    """Names of the architectures that a configuration and those within it ask for."""
+    if not isinstance(config, dict):
+        return set()
+    inner = {name for part in config.values() for name in _architectures(part)}
+    return {str(config.get("model_type")), *inner}
 
 
 @contextmanager

@@ -38,8 +38,18 @@ class Encoded(NamedTuple):
     pooled: Tensor
 
 
-class TextEncoder(Protocol):
+class Embedder(Protocol):
     """From sentences to vectors; deterministic, without gradients, whatever else is in the batch."""
+
+    def __call__(self, sentences: Sequence[str]) -> Encoded:
+        """N sentences, none of them empty -> (N, T, E) and (N, E), on the CPU."""
+
+    def lengths(self, sentences: Sequence[str]) -> list[int]:
+        """Tokens of each sentence, start and end among them; what is past T is not read."""
+
+
+class TextEncoder(Embedder, Protocol):
+    """An Embedder that a run can name."""
 
     @property
     def width(self) -> int:
@@ -56,9 +66,6 @@ class TextEncoder(Protocol):
     @property
     def sha256(self) -> str:
         """Of the weights, their configuration and the tokenizer, in hexadecimal."""
-
-    def __call__(self, sentences: Sequence[str]) -> Encoded:
-        """N sentences, none of them empty -> (N, T, E) and (N, E), on the CPU."""
 
 
 class FrozenEncoder(Recorded):
@@ -112,6 +119,14 @@ class FrozenEncoder(Recorded):
             pooled[row] = F.normalize(states.mean(dim=0), dim=0)
         order = torch.tensor([rows[sentence] for sentence in sentences], dtype=torch.long, device="cpu")
         return Encoded(tokens[order], pooled[order])
+
+    def lengths(self, sentences: Sequence[str]) -> list[int]:
+        """Tokens of each sentence, start and end among them; what is past T is not read.
+
+        Raises:
+            MedsynthError: the encoder or transformers is missing.
+        """
+        return [self._frozen.count(sentence) for sentence in sentences]
 
     @cached_property
     def _folder(self) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from medsynth.data.augmentation import Augmentation
 from medsynth.data.dataset import TrainingSamples
 from medsynth.data.derived import SLICE_POSITION, attributes_of
 from medsynth.data.fitting import FittedData, fit_preparation
@@ -20,6 +21,7 @@ from medsynth.models.conditioner import Conditioner, as_number
 from medsynth.models.layout import Given
 from medsynth.models.model import DiffusionModel, told_channels
 from medsynth.models.parametrisation import ParametrisationPlan
+from medsynth.models.run import Run
 from medsynth.models.style import style_width
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.controlled import Controlled
@@ -153,19 +155,24 @@ def is_controlled(network: Callable[..., UNet]) -> bool:
     return isinstance(kind, type) and issubclass(kind, Controlled)
 
 
-def control(model: DiffusionModel, parent: DiffusionModel) -> None:
-    """Put the finished model into a controlled one: weights, latents and prior, which stay as they are.
+def control(model: DiffusionModel, begun: Run, augmentation: Augmentation) -> None:
+    """Put a finished run's model into a controlled one: weights, latents and prior, which stay as they are.
+
+    Args:
+        model: the controlled one.
+        begun: the run that it begins with.
+        augmentation: of the training cases of `model`.
 
     Raises:
-        MedsynthError: they make other samples, or are asked other things.
+        MedsynthError: they make other samples, are asked other things, or were trained on other augmentations.
     """
-    network = model.network
+    network, parent = model.network, begun.model
     assert isinstance(network, Controlled)
     same = (
         parent.layout.to_json() == replace(model.layout, given=Given()).to_json()
-        and parent.conditioner.spec == model.conditioner.spec
+        and parent.conditioner.same_as(model.conditioner)
         and parent.parametrisation == model.parametrisation
-        and parent.augmentation == model.augmentation
+        and begun.info.training.get("augmentation") == augmentation.to_json()
         and parent.autoencoder.spec == model.autoencoder.spec
         and _settings(parent.network) == _settings(network)
     )

@@ -41,15 +41,25 @@ class SealedCheckpointIO(CheckpointIO):
 def newest_whole(folder: Path) -> Path | None:
     """The newest training state in `folder` that reads back whole; None when there is none.
 
+    Newer ones that do not are said in one line, with the one that is taken.
+
     Raises:
         RunError: there are states, and each is cut short or altered.
     """
     states = sorted((path for path in folder.glob("step-*.ckpt") if _NAME.match(path.name)), reverse=True)
+    skipped: list[str] = []
     for path in states:
         try:
             read_sealed(path)
         except RunError:
+            skipped.append(path.name)
             continue
+        if skipped:
+            print(
+                f"note: {', '.join(skipped)} was cut short or altered and is left aside; training goes on from "
+                f"{path.name}",
+                flush=True,
+            )
         return path
     if states:
         raise RunError("every training state of the run was cut short or altered; train again into a new folder")

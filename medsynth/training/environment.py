@@ -1,6 +1,7 @@
 """What a training runs on: device, precision, versions."""
 
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from medsynth import __version__
 from medsynth.errors import MedsynthError
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import read_run
+from medsynth.nets.text import FrozenEncoder
 
 
 def choose_accelerator(device: str, precision: str) -> str:
@@ -57,8 +59,11 @@ def _bf16_gradients_break(model: DiffusionModel, accelerator: str) -> bool:
     return accelerator == "cpu" and len(sides) == 3 and min(sides) // model.network.stride <= 2
 
 
-def describe_environment(accelerator: str, bits: str, workers: int) -> dict[str, Any]:
-    """All that a bit-exact repetition depends on beside the settings."""
+def describe_environment(
+    accelerator: str, bits: str, workers: int, text_encoder: FrozenEncoder | None = None
+) -> dict[str, Any]:
+    """All that a bit-exact repetition depends on beside the settings; what embeds texts where some are embedded."""
+    embedding = ("transformers", "tokenizers") if isinstance(text_encoder, FrozenEncoder) else ()
     return {
         "medsynth": __version__,
         "python": platform.python_version(),
@@ -69,6 +74,7 @@ def describe_environment(accelerator: str, bits: str, workers: int) -> dict[str,
         "threads": torch.get_num_threads(),
         "workers": workers,
         "precision": bits,
+        **{name: version(name) for name in embedding},
     }
 
 

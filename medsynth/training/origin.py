@@ -18,10 +18,8 @@ def require_same(out: Path, model: DiffusionModel, preparation: Preparation, inf
     earlier, its_info = read_run(out)
     same = (
         earlier.layout.to_json() == model.layout.to_json()
-        and all(
-            getattr(earlier, part).spec == getattr(model, part).spec
-            for part in ("autoencoder", "network", "conditioner")
-        )
+        and all(getattr(earlier, part).spec == getattr(model, part).spec for part in ("autoencoder", "network"))
+        and earlier.conditioner.same_as(model.conditioner)
         and earlier.parametrisation == model.parametrisation
         and Preparation.read(out).sha256 == preparation.sha256
         and its_info.cases_sha256 == info.cases_sha256

@@ -18,7 +18,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from medsynth.data.datamodule import VolumeDataModule
 from medsynth.data.preparation import Preparation
 from medsynth.data.prepared import PreparedCases, default_cache
-from medsynth.data.texts import embed_texts
+from medsynth.data.texts import Texts, embed_texts
 from medsynth.errors import MedsynthError, RunError, Terminated
 from medsynth.files import sha256_json
 from medsynth.models.model import DiffusionModel
@@ -92,6 +92,7 @@ def train(
     fitted = fit_data(cases, data, cache or default_cache(), progress)
     _note_units(fitted.preparation, progress)
     texts = embed_texts(data.text, text_encoder, [*fitted.cases["train"].records, *fitted.cases["validation"].records])
+    _note_texts(texts, progress)
     diffusion = build_model(
         fitted, data, autoencoder, model, parametrisation or ParametrisationPlan(), seed, text_encoder
     )
@@ -133,7 +134,7 @@ def train(
     info = run_info(fitted, facts, None if parent is None else parent.info)
     if (out / RUN_FILE).exists():
         require_same(out, diffusion, fitted.preparation, info)
-    environment = describe_environment(accelerator, bits, workers)
+    environment = describe_environment(accelerator, bits, workers, text_encoder)
     info = replace(info, training={**facts, "environments": environments(out, begin, environment, progress)})
     module = DiffusionModule(
         diffusion,
@@ -167,7 +168,7 @@ def _begin(diffusion: DiffusionModel, parent: Run | None, loaders: VolumeDataMod
     elif isinstance(parent.model.network, Controlled):
         raise MedsynthError("init_from: that run is controlled already; begin with the run that it began with")
     else:
-        control(diffusion, parent.model)
+        control(diffusion, parent, loaders.training.augmentation)
 
 
 def _run_trainer(
@@ -225,6 +226,12 @@ def _note_units(preparation: Preparation, progress: bool) -> None:
                 "if these are CTs in HU, ingest them with modality=CT",
                 flush=True,
             )
+
+
+def _note_texts(texts: Texts | None, progress: bool) -> None:
+    """What of the texts is not heard."""
+    for note in texts.notes if progress and texts is not None else ():
+        print(f"note: {note}", flush=True)
 
 
 def _require_its_split(parent: Path, preparation: Preparation) -> None:

@@ -110,10 +110,37 @@ def test_every_sentence_is_embedded_once():
     assert tensors_in(texts) == 2
 
 
-def test_sentences_of_values_that_no_case_has_are_not_embedded():
+def test_sentences_of_values_that_no_case_has_are_not_embedded_and_it_is_said():
     encoder = Letters()
-    embed_texts(SAID, encoder, [case(0, **{"class": "ill"}), case(1, **{"class": "odd"})])
+    texts = embed_texts(SAID, encoder, [case(0, **{"class": "ill"}), case(1)])
     assert encoder.heard == ["a finding"]
+    assert texts.notes == ("data.text.sentences: no training or validation case is well; what they say is not learnt",)
+
+
+def test_cases_of_which_nothing_is_said_are_counted_and_not_named():
+    found = [case(n, **{"class": ("ill", "well", "Meier")[n % 3]}) for n in range(6)]
+    texts = embed_texts(SAID, Letters(), [*found, case(6), case(7, **{"class": " "})])
+    (note,) = texts.notes
+    assert "2 of 8 training and validation cases have a class without any; nothing is said of these" in note
+    assert "Meier" not in note
+    assert embed_texts(SAID, Letters(), found[:2]).notes == ()
+
+
+def test_a_key_that_no_case_has_beside_cases_without_sentences_is_refused():
+    """NORML and NORMAL, say: half of the cases would train without a word."""
+    said = TextPlan(of="class", sentences={"NORML": ["clear"], "ill": ["a finding"]})
+    found = [case(n, **{"class": ("ill", "NORMAL")[n % 2]}) for n in range(4)]
+    with pytest.raises(MedsynthError, match=r"2 of 4 .* have a class without any, and no .* case is NORML: write the"):
+        embed_texts(said, Letters(), found)
+
+
+def test_texts_that_are_cut_are_counted():
+    found = [case(n, report=" ".join(["a"] * n)) for n in range(1, 9)]
+    assert embed_texts(TextPlan(of="report"), Letters(), found[:5]).notes == ()
+    (note,) = embed_texts(TextPlan(of="report"), Letters(), found).notes
+    assert note == (
+        "3 of 8 texts are longer than text_encoder.length=5 tokens, and the rest is not read; the longest has 8"
+    )
 
 
 def test_words_and_encoder_come_together():

@@ -44,6 +44,19 @@ def test_an_edited_scan_has_its_own_range(trained, make_cases, rewritten, tmp_pa
         assert np.ptp(part) > 0.1 * (high - low)
 
 
+@pytest.mark.parametrize("plan", [inpaint(slab=(2, 4, 5)), EditPlan(edit="thin_slices", returns=1)])
+def test_churn_is_not_added_at_every_return(trained, tmp_path, plan):
+    """It is a share of all steps together, and a jump of two would take a whole one: ten times as much of 20 steps."""
+    run = trained("joint")
+    churned = SamplingPlan(name="heun", steps=4, options={"churn": 10.0})
+    with pytest.raises(MedsynthError, match=r"set sampler\.options\.churn=0, or plan\.returns=0"):
+        make(run, tmp_path / "out", parents=run.parent / "cases", count=1, plan=plan, sampler=churned)
+    assert not (tmp_path / "out").exists()
+    once, calm = replace(plan, returns=0), replace(churned, options={"churn": 0.0})
+    maker_of(run, run.parent / "cases", once, churned).check()
+    maker_of(run, run.parent / "cases", plan, calm).check()
+
+
 @pytest.mark.parametrize("share", [0, 0.25, 0.75, 1])
 def test_between_two_scans_the_range_lies_between_theirs(trained, share):
     run = trained("coarse")

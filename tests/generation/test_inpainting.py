@@ -9,9 +9,9 @@ import pytest
 from medsynth.data.nifti import Stored, read_nifti, read_stored, write_stored
 from medsynth.errors import MedsynthError
 from medsynth.files import sha256_file
-from medsynth.generation import run as generation
 from medsynth.generation.inpainting import Inpainting
 from medsynth.generation.plan import EditPlan
+from medsynth.generation.rows import rows_of
 from medsynth.geometry import Geometry
 from medsynth.models.run import load_run
 from medsynth.records import write_records
@@ -131,7 +131,7 @@ def test_a_run_that_is_given_the_label_map_is_told_the_edited_one(trained, tmp_p
         maker = maker_of(run, cases, plan)
         seen = []
         maker.model.network.register_forward_hook(lambda _, inputs, __, seen=seen: seen.append(inputs))
-        rows = generation._rows(maker, None, 1, 0, {})
+        rows = rows_of(maker, None, 1, 0, {})
         ((_, asked, made),) = maker.make(rows, lambda _: None)
         label = maker.model.layout.given.label
         assert label.decode(asked.given.channels[maker.model.layout.given.parts["label"]]).max() == told

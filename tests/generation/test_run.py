@@ -1,6 +1,7 @@
 """Generation: the same sample alone, in a batch, after a stop, in a notebook; the right place and units."""
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -180,8 +181,6 @@ def test_stopped_and_called_again_repeats_nothing(run, samples, tmp_path, monkey
     "change", [{"seed": 4}, {"sampler": SamplingPlan(steps=5)}, {"weights": "last"}, {"condition": {"class": "b"}}]
 )
 def test_samples_of_another_plan_are_not_taken_for_ones_own(run, samples, tmp_path, change):
-    import shutil
-
     shutil.copytree(samples, tmp_path / "out")
     with pytest.raises(MedsynthError, match="another run or plan; choose another out"):
         generate(run, tmp_path / "out", **{"count": 5, "seed": 3, "sampler": PLAN, "progress": False, **change})
@@ -198,6 +197,19 @@ def test_a_volume_cut_short_is_made_again(run, samples, tmp_path):
     assert (out / "samples.jsonl").read_text() == before
 
 
+def test_a_list_of_samples_that_was_cut_is_noticed(run, samples, tmp_path, capsys):
+    """At the end of a line: what is left is a list of fewer samples."""
+    out = shutil.copytree(samples, tmp_path / "out")
+    whole = (out / "samples.jsonl").read_text()
+    (out / "samples.jsonl").write_text("".join(whole.splitlines(keepends=True)[:3]))
+    settings = {"count": 5, "seed": 3, "sampler": PLAN, "batch_size": 2, "progress": False}
+    assert generate(run, out, **settings).made == 2
+    assert "note: samples.jsonl lacks 2 of its 5 samples: it was cut short" in capsys.readouterr().out
+    assert (out / "samples.jsonl").read_text() == whole
+    assert generate(run, out, **settings).made == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_untrained_control_differs_and_says_so(run, tmp_path):
     generate(run, tmp_path / "out", count=1, seed=3, sampler=PLAN, weights="untrained", progress=False)
     record = read_records(tmp_path / "out" / "samples.jsonl", SampleRecord)[0]
@@ -206,8 +218,6 @@ def test_untrained_control_differs_and_says_so(run, tmp_path):
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "target", "extra", "missing"])
 def test_a_damaged_or_hostile_run_is_refused(run, tmp_path, damage):
-    import shutil
-
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
     weights, description = copy / "weights" / "best.ckpt", copy / "run.json"

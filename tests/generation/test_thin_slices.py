@@ -55,16 +55,19 @@ def test_the_sampler_knows_the_own_slices_and_nothing_between(trained, thick):
 
 
 def test_thin_slices_that_do_not_fit_are_refused_with_numbers(trained, thick, tmp_path):
-    for kind, plan, says in (
+    cases = (
         ("joint", EditPlan(edit="thin_slices", factor=8), "larger than the 8x8x12 voxels"),
         ("joint", EditPlan(edit="thin_slices", axis=3), "plan.axis=3 has no slices"),
         ("coarse", EditPlan(edit="thin_slices", factor=2), r"1 x 1.5 x 5 mm, and the run makes 1.5 x 1.5 x 2 mm"),
         ("pictures", EditPlan(edit="thin_slices"), "for volumes"),
         ("told", EditPlan(edit="thin_slices", take=("label",)), "plan.take: label of a scan has thick slices"),
-    ):
+    )
+    for number, (kind, plan, says) in enumerate(cases):
         parents = thick.parent / "arbitrary" if kind in ("coarse", "told") else thick
         with pytest.raises(MedsynthError, match=says):
-            make(trained(kind), tmp_path / kind, parents=parents, count=1, plan=plan)
+            make(trained(kind), tmp_path / str(number), parents=parents, count=1, plan=plan)
+        # What a record tells is told before anything is made.
+        assert (tmp_path / str(number)).exists() == ("larger than" in says)
 
 
 def test_what_a_scans_geometry_tells_is_told_again_but_for_the_spacing_that_thin_slices_change(trained, thick):

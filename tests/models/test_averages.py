@@ -8,6 +8,7 @@ from torch import nn
 from medsynth.errors import MedsynthError, RunError
 from medsynth.models.averages import (
     load_average,
+    load_snapshot,
     power_decay,
     power_gamma,
     profile_products,
@@ -107,13 +108,33 @@ def test_averages_of_other_widths_are_those_that_would_have_been_kept(width, tmp
     assert apart < 0.1 * nearest
 
 
+def test_a_snapshot_is_the_average_as_it_was_then(tmp_path):
+    networks = [{own: nn.Linear(3, 1) for own in (0.1, 0.05)} for _ in range(2)]
+    for step, kept in zip((100, 200), networks, strict=True):
+        save_snapshot(tmp_path, step, kept)
+    for step, kept in zip((100, 200), networks, strict=True):
+        assert torch.equal(load_snapshot(tmp_path, step)["weight"], kept[0.1].weight)
+    for step in (0, 150, -100):
+        with pytest.raises(MedsynthError, match="snapshots of the steps 100, 200; name one of these"):
+            load_snapshot(tmp_path, step)
+    with pytest.raises(MedsynthError, match=r"train with trainer\.snapshot_every"):
+        load_snapshot(tmp_path / "none", 100)
+
+
 def test_runs_without_snapshots_and_altered_ones(tmp_path):
     with pytest.raises(MedsynthError, match=r"train with trainer\.snapshot_every"):
         load_average(tmp_path, 0.1)
     with pytest.raises(MedsynthError, match=r"between 0 and 0\.28"):
         load_average(tmp_path, 0.3)
     path = tmp_path / "weights" / "averages" / "step-00000001.ckpt"
-    for altered in ({"widths": [7.0], "networks": [{}]}, {"widths": [0.1]}, {"widths": [0.1], "networks": []}):
+    for altered in (
+        {"widths": [7.0], "networks": [{}]},
+        {"widths": [0.1]},
+        {"widths": [0.1], "networks": []},
+        {"widths": [], "networks": []},
+    ):
         write_sealed(path, {"step": 1, **altered})
         with pytest.raises(RunError, match="was altered"):
             load_average(tmp_path, 0.1)
+        with pytest.raises(RunError, match="was altered"):
+            load_snapshot(tmp_path, 1)

@@ -1,5 +1,6 @@
 """Conditions: one-hot, null where nothing is known, refused where the model cannot know."""
 
+import itertools
 import math
 
 import pytest
@@ -24,13 +25,29 @@ def test_what_is_missing_is_the_null():
 
 
 def test_what_the_model_does_not_know_is_refused():
-    with pytest.raises(MedsynthError, match="condition class=COVID: the model knows NORMAL, PNEUMONIA"):
+    with pytest.raises(MedsynthError, match="does not know; it knows NORMAL, PNEUMONIA") as error:
         TWO.vector({"class": "COVID"})
+    assert "COVID" not in str(error.value)
     with pytest.raises(MedsynthError, match="not conditioned on age; it knows class, sex"):
         TWO.check({"age": 3})
     with pytest.raises(MedsynthError, match="unconditional"):
         Conditioner().check({"class": "NORMAL"})
     TWO.check({"class": "NORMAL"})
+
+
+def test_every_combination_in_turn():
+    three = Conditioner({"sex": ["F", "M"], "class": ["a", "b", "c"], "side": ["left", "right"]})
+    wanted = [dict(zip(three.classes, values, strict=True)) for values in itertools.product(*three.classes.values())]
+    assert [three.in_turn(index, {}) for index in range(24)] == wanted * 2
+    assert [three.in_turn(index, {"class": "c"})["side"] for index in range(3)] == ["left", "right", "left"]
+    assert three.in_turn(5, {"sex": "F", "class": "a", "side": "left"}) == {"sex": "F", "class": "a", "side": "left"}
+    assert Conditioner().in_turn(3, {}) == {}
+
+
+def test_more_combinations_than_any_memory_holds_are_taken_in_turn():
+    many = Conditioner({f"c{number:02d}": [str(value) for value in range(50)] for number in range(40)})
+    assert list(many.in_turn(50**39, {}).values()) == ["1"] + ["0"] * 39
+    assert list(many.in_turn(50**40 - 1, {}).values()) == ["49"] * 40
 
 
 def test_what_is_known_of_a_case():
@@ -50,6 +67,19 @@ def test_the_spec_makes_it_again():
     assert Conditioner(**spec).classes == TWO.classes
 
 
+def test_an_encoder_is_known_by_its_files_and_not_by_where_they_lie():
+    def told(revision, sha256="a" * 64, **more):
+        spec = {"_target_": "medsynth.nets.text.CachedHuggingFace", "name": "acme/tiny", "revision": revision}
+        return Conditioner({"sex": ["F"]}, text={"spec": spec, "sha256": sha256, "width": 8, "length": 5, **more})
+
+    assert told("one").same_as(told("two"))
+    assert Conditioner({"sex": ["F"]}).same_as(Conditioner({"sex": ["F"]}))
+    for other in (told("one", "b" * 64), told("one", length=6), Conditioner({"sex": ["F"]})):
+        assert not told("one").same_as(other)
+        assert not other.same_as(told("one"))
+    assert not TWO.same_as(Conditioner({"class": ["NORMAL", "PNEUMONIA"]}))
+
+
 AGED = Conditioner({"sex": ["F", "M"]}, {"age": (50.0, 10.0)})
 
 
@@ -67,7 +97,7 @@ def test_a_missing_number_is_its_null_and_no_number_is_refused():
     assert AGED.known({"sex": "F", "age": "unknown"}) == {"sex": "F"}
     assert AGED.known({"age": float("nan")}) == {}
     assert AGED.in_turn(1, {}) == {"sex": "M"}
-    with pytest.raises(MedsynthError, match="condition age is a number, 'old' is none"):
+    with pytest.raises(MedsynthError, match="condition age is a number, and what it has is none"):
         AGED.check({"age": "old"})
 
 

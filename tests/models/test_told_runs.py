@@ -109,10 +109,7 @@ WRITTEN = GIVEN.to_json()
     "given",
     [
         *(None, 3, "x", [], {}, {**WRITTEN, "more": 1}),
-        *(
-            {**WRITTEN, "images": images}
-            for images in (None, "pet", 3, {}, {"pet": 1}, [], [None], [3], [[]], ["pet"])
-        ),
+        *({**WRITTEN, "images": images} for images in (None, "pet", 3, {}, {"pet": 1}, [], [None], [3], [[]], ["pet"])),
         *(
             {**WRITTEN, "images": [{"name": name, "units": "arbitrary"} for name in names]}
             for names in (["pet", "mr"], ["pet", "pet"], ["ct"], [None], [3], ["../pet"], ["age"], ["text"], ["organs"])

@@ -89,6 +89,16 @@ def test_foreign_code_is_not_run(copy, tmp_path, changes):
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("kind", ["yoso", "mra", "rwkv"])
+@pytest.mark.parametrize("inner", [False, True])
+def test_architectures_that_fetch_kernels_are_refused_by_name(copy, kind, inner):
+    """Before their code is imported: with the library that fetches and a GPU, making one is a download."""
+    own = {"model_type": kind}
+    edit(copy / "config.json", **({"text_config": own} if inner else own))
+    with pytest.raises(MedsynthError, match=f"the text encoder is a {kind}, .* nothing is downloaded"):
+        HuggingFace(str(copy))(["a scan"])
+
+
 def test_a_tokenizer_under_another_name_is_refused(copy):
     """No digest would cover it."""
     shutil.copy(copy / "tokenizer.json", copy / "tokenizer.4.0.0.json")

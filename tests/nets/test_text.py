@@ -89,6 +89,12 @@ def test_a_long_sentence_is_cut(minilm):
     assert short(["a liver and a brain"]).tokens.shape == (1, 6, 384)
 
 
+def test_the_tokens_of_a_sentence_are_counted_past_what_is_read(minilm, capfd):
+    assert minilm.lengths(["a brain", "a liver and a brain", "a " * 700]) == [4, 7, 702]
+    assert MiniLM(length=6).lengths(["a liver and a brain"]) == [7]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_no_sentences_make_no_rows(minilm):
     none = minilm([])
     assert none.tokens.shape == (0, 32, 384)

@@ -171,6 +171,7 @@ OTHER = "take its data, conditions, augmentation"
         (given(numbers=()), {}, OTHER),
         (given(style=True), {}, OTHER),
         (given(augmentation=Augmentation()), {}, OTHER),
+        (given(augmentation=Augmentation(shift=2)), {}, OTHER),  # as wide
         (given(resampling=replace(given().resampling, size=(8, 8, 12))), {}, OTHER),
         (given(images=(replace(given().images[0], high=200),)), {}, OTHER),
         (given(), {"autoencoder": Identity()}, OTHER),

@@ -108,6 +108,16 @@ def test_a_training_that_is_told_things_goes_on_in_the_same_bits(cases, whole, t
         assert all(torch.equal(expected[key], got[key]) for key in expected), name
 
 
+def test_an_encoder_that_moved_goes_on_and_one_of_other_files_does_not(cases, whole, tmp_path, monkeypatch):
+    """Its commit is a name; its files are what was trained with."""
+    out = shutil.copytree(whole, tmp_path / "run")
+    assert run(cases, out, mixed_data(), steps=6, text_encoder=Letters(salt="moved")).resumed_from == 6
+    assert load_run(out).model.conditioner.text["spec"]["salt"] == "moved"
+    monkeypatch.setattr(Letters, "sha256", "c" * 64)
+    with pytest.raises(MedsynthError, match="choose another out"):
+        run(cases, out, mixed_data(), steps=6)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

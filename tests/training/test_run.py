@@ -104,12 +104,18 @@ def test_finished_training_is_left_alone(cases, whole):
     assert (whole / "weights" / "last.ckpt").stat().st_mtime_ns == before
 
 
-def test_newest_whole_state_is_resumed(cases, tmp_path):
+def test_newest_whole_state_is_resumed(cases, tmp_path, capsys):
     out = tmp_path / "run"
     run(cases, out)
     newest = out / "checkpoints" / "step-00000006.ckpt"
     newest.write_bytes(newest.read_bytes()[:-100])
+    assert capsys.readouterr().out == ""
     assert run(cases, out).resumed_from == 4
+    said = capsys.readouterr().out
+    assert said == (
+        "note: step-00000006.ckpt was cut short or altered and is left aside; "
+        "training goes on from step-00000004.ckpt\n"
+    )
     for state in (out / "checkpoints").glob("*.ckpt"):
         state.write_bytes(state.read_bytes()[:200])
     with pytest.raises(RunError, match="cut short or altered"):
