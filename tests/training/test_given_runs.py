@@ -108,10 +108,12 @@ def test_a_training_that_is_told_things_goes_on_in_the_same_bits(cases, whole, t
         assert all(torch.equal(expected[key], got[key]) for key in expected), name
 
 
-def test_an_encoder_that_moved_goes_on_and_one_of_other_files_does_not(cases, whole, tmp_path, monkeypatch):
+def test_an_encoder_that_moved_goes_on_and_one_of_other_files_does_not(cases, whole, tmp_path, monkeypatch, capsys):
     """Its commit is a name; its files are what was trained with."""
     out = shutil.copytree(whole, tmp_path / "run")
-    assert run(cases, out, mixed_data(), steps=6, text_encoder=Letters(salt="moved")).resumed_from == 6
+    moved = {"text_encoder": Letters(salt="moved"), "progress": True}
+    assert run(cases, out, mixed_data(), steps=6, **moved).resumed_from == 6
+    assert "note: 4 of 4 texts are longer than text_encoder.length=5 tokens" in capsys.readouterr().out
     assert load_run(out).model.conditioner.text["spec"]["salt"] == "moved"
     monkeypatch.setattr(Letters, "sha256", "c" * 64)
     with pytest.raises(MedsynthError, match="choose another out"):
@@ -138,6 +140,14 @@ def test_the_words_of_a_run_are_its_encoders_alone(cases, whole, tmp_path, monke
     generate(whole, tmp_path / "mute", count=1, sampler=STEPS, progress=False)
     with pytest.raises(RunError, match="other weights"):
         generate(whole, tmp_path / "out", count=1, sampler=STEPS, condition={"text": "a"}, progress=False)
+
+
+def test_a_text_that_is_cut_is_said(cases, whole, tmp_path, capsys):
+    words = {"condition": {"text": "a bad scan of a whole cab"}, "count": 2, "sampler": STEPS}
+    generate(whole, tmp_path / "out", **words)
+    assert "note: 1 of 1 texts are longer than the run's 5 tokens" in " ".join(capsys.readouterr().out.split())
+    generate(whole, tmp_path / "short", **{**words, "condition": {"text": "a bad cab"}})
+    assert "note:" not in capsys.readouterr().out
 
 
 def test_a_given_part_alone_and_a_style_alone(cases, tmp_path):
