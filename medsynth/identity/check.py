@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from medsynth import __version__
-from medsynth.errors import MedsynthError
+from medsynth.errors import MedsynthError, UsageError
 from medsynth.files import sha256_json, write_json
 from medsynth.identity import check_tables
 from medsynth.identity.byte_text import is_wordy, runs
@@ -20,10 +20,13 @@ from medsynth.identity.check_dicom import check_dicom, is_dicom
 from medsynth.identity.check_names import check_names
 from medsynth.identity.check_nifti import check_nifti, open_gzip
 from medsynth.identity.check_pictures import check_picture
+from medsynth.identity.check_pixels import PixelCheck
 from medsynth.identity.finding import KINDS, Finding, Findings, Marker, grouped, plain
 from medsynth.identity.known_identifiers import KnownIdentifiers, read_list
+from medsynth.identity.picture_text import MarkerPolicy, TextFinder
 from medsynth.identity.shapes import judge, shapes
 
+Look = Callable[[str, Any], None]
 REPORT_FILE = "identity.json"
 SCHEMA = "medsynth.identity/1"
 _TEXT = (".txt", ".md", ".yaml", ".yml", ".bval", ".bvec", ".bvals", ".bvecs")
@@ -53,8 +56,8 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 where nothing was found, else 1."""
-        return 0 if self.content["clean"] else 1
+        """0 where nothing was found, else 1; pixels that nobody was to look at do not count."""
+        return 1 if self.content["counts"] else 0
 
 
 class Checker:
@@ -64,14 +67,20 @@ class Checker:
         known: identifiers to be searched for in all bytes.
         allowed: texts that are said to be fine, whatever their shape.
         marker: makes the marks; a new one when None.
+        pixels: looks for text in pictures; None does not. Its `finish` has to be asked after the last file.
     """
 
     def __init__(
-        self, known: KnownIdentifiers | None = None, allowed: frozenset[str] = frozenset(), marker: Marker | None = None
+        self,
+        known: KnownIdentifiers | None = None,
+        allowed: frozenset[str] = frozenset(),
+        marker: Marker | None = None,
+        pixels: PixelCheck | None = None,
     ) -> None:
         self._known = known or KnownIdentifiers(())
         self._allowed = frozenset(plain(text) for text in allowed)
         self._marker = marker or Marker()
+        self._pixels = pixels
 
     def file(self, path: Path, name: PurePosixPath, number: int = 0) -> Checked:
         """Check one file.
@@ -92,8 +101,9 @@ class Checker:
         except OSError:
             findings.add("unread", "file")
             return Checked("unread", list(findings), "")
+        seen: list[Finding] = []
         try:
-            kind, opened = _check_content(path, content, findings)
+            kind, opened = _check_content(path, content, findings, self._look(number, seen))
         except Exception:  # parsers fed with any bytes fail in any way: what was not seen is a finding
             findings.add("unread", "file")
             kind, opened = "unread", b""
@@ -104,7 +114,21 @@ class Checker:
         ):
             for _, identifier in self._known.find(searched) if searched else ():
                 findings.add("known", place, identifier)
-        return Checked(kind, list(findings), hashlib.sha256(content).hexdigest())
+        return Checked(kind, [*findings, *seen], hashlib.sha256(content).hexdigest())
+
+    def _look(self, number: int, seen: list[Finding]) -> Look:
+        """What a format's check calls with its pixels; findings go to `seen`."""
+
+        def look(kind: str, pixels: Any) -> None:
+            if self._pixels is not None:
+                looks: Mapping[str, Callable[[Any, int], list[Finding]]] = {
+                    "dicom": self._pixels.dicom,
+                    "nifti": self._pixels.nifti,
+                    "picture": self._pixels.picture,
+                }
+                seen.extend(looks[kind](pixels, number))
+
+        return look
 
 
 def check(
@@ -113,6 +137,7 @@ def check(
     *,
     known: Path | None = None,
     allow: Path | None = None,
+    text: str = "look",
     progress: bool = True,
 ) -> Report:
     """Check every file below a folder, and its name.
@@ -122,42 +147,61 @@ def check(
         out: new folder for identity.json; None writes nothing.
         known: file with identifiers that must not occur, one a line.
         allow: file with texts that are no findings, one a line.
+        text: "look" for text in pictures, or "skip"; then the report says that pixels were not looked at.
         progress: show a bar.
 
     Raises:
-        MedsynthError: `folder` is no folder or empty, `out` lies inside it, a list cannot be read.
+        MedsynthError: `folder` is no folder or empty, `out` lies inside it, a list cannot be read, or the detector of
+            text is not installed.
+        UsageError: `text` is neither.
     """
+    if text not in ("look", "skip"):
+        raise UsageError("text is look or skip")
     if not folder.is_dir():
         raise MedsynthError(f"folder names no folder: {folder}")
     if out is not None and out.resolve().is_relative_to(folder.resolve()):
         raise MedsynthError("out lies inside folder, and what is checked is not changed; choose an out beside it")
     identifiers = KnownIdentifiers(read_list(known) if known else ())
-    checker = Checker(identifiers, frozenset(read_list(allow) if allow else ()))
+    pixels = PixelCheck(_finder() if text == "look" else None)
+    checker = Checker(identifiers, frozenset(read_list(allow) if allow else ()), pixels=pixels)
     paths = sorted(_files(folder), key=lambda path: path.relative_to(folder).as_posix())
     if not paths:
         raise MedsynthError(f"{folder} holds no file: name the folder that is to be checked")
     checked = []
     for number, path in enumerate(_tracked(paths, progress)):
         checked.append(checker.file(path, PurePosixPath(path.relative_to(folder).as_posix()), number))
-    report = _report(checked, _records(folder, paths), known=len(identifiers))
+    for late in pixels.finish():
+        checked[late.file].findings.append(late)
+    report = _report(checked, _records(folder, paths), known=len(identifiers), text=text, unlooked=pixels.unlooked)
     if out is not None:
         write_json(out / REPORT_FILE, report.content)
     return report
 
 
-def _check_content(path: Path, content: bytes, findings: Findings) -> tuple[str, bytes]:
+def _finder() -> TextFinder:
+    try:
+        return TextFinder(MarkerPolicy())
+    except MedsynthError as error:
+        raise MedsynthError(f"{error}, or leave pixels out with text=skip") from None
+
+
+def _check_content(path: Path, content: bytes, findings: Findings, look: Look) -> tuple[str, bytes]:
     """Check by format; gives the format's name and the bytes that the file opens to, where it is packed."""
     name = path.name.lower()
     if not content:
         return "empty", b""
     if is_dicom(content):
-        check_dicom(path, content, findings)
+        dataset = check_dicom(path, content, findings)
+        if dataset is not None:
+            look("dicom", dataset)
         return "dicom", b""
     if name.endswith((".nii", ".nii.gz", ".hdr")):
         opened = check_nifti(path, content, findings)
+        look("nifti", opened)
         return "nifti", opened if opened is not content else b""
     if content.startswith((b"\x89PNG", b"\xff\xd8\xff")) or name.endswith(_PICTURES):
         check_picture(content, findings)
+        look("picture", content)
         return "picture", b""
     readers: tuple[tuple[tuple[str, ...], str, Callable[[], bool]], ...] = (
         ((".json",), "json", lambda: check_tables.check_json(content, findings)),
@@ -215,24 +259,28 @@ def _records(folder: Path, paths: list[Path]) -> dict[int, str]:
     return {number: owners[path] for number, path in enumerate(relative) if path in owners}
 
 
-def _report(checked: list[Checked], records: Mapping[int, str], known: int) -> Report:
+def _report(checked: list[Checked], records: Mapping[int, str], *, known: int, text: str, unlooked: int) -> Report:
     findings = [finding for one in checked for finding in one.findings]
     counts = Counter(finding.kind for finding in findings)
     affected = len({finding.file for finding in findings})
     content = {
         "schema": SCHEMA,
         "medsynth": __version__,
-        "clean": not findings,
+        "clean": False if findings else None if unlooked else True,
         "files": len(checked),
         "formats": dict(sorted(Counter(one.format for one in checked).items())),
         "content": sha256_json([one.sha256 for one in checked]),
         "known": known,
+        "text": {"asked": text, "files_not_looked_at": unlooked, "marks_that_pass": MarkerPolicy().to_json()},
         "counts": {kind: counts[kind] for kind in KINDS if kind in counts},
         "findings": grouped(findings),
         "records": {str(number): record for number, record in records.items() if any(checked[number].findings)},
     }
     number = f"{len(checked)} file" + ("s" if len(checked) != 1 else "")
+    without = f"; pixels of {unlooked} not looked at" if unlooked else ""
     if not findings:
-        return Report(content=content, summary=f"{number}: nothing found that names anyone")
+        return Report(content=content, summary=f"{number}: nothing found that names anyone{without}")
     kinds = ", ".join(f"{kind} {count}" for kind, count in counts.most_common())
-    return Report(content=content, summary=f"{number}: {len(findings)} findings in {affected} of them: {kinds}")
+    return Report(
+        content=content, summary=f"{number}: {len(findings)} findings in {affected} of them: {kinds}{without}"
+    )

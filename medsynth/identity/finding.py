@@ -28,6 +28,8 @@ KINDS: Mapping[str, str] = {
     "binary": "bytes that are not understood",
     "graphics": "an overlay or curve, in which text may be drawn",
     "hidden": "content outside of what the format holds",
+    "text": "text that is drawn in the picture, marks of side apart",
+    "unseen": "pixels that could not be looked at",
     "declared": "the file itself says that it shows who it is",
     "unread": "something that could not be read",
 }

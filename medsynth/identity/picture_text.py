@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medsynth.errors import MedsynthError, UnreadableError
+from medsynth.errors import UnreadableError
 from medsynth.identity.pixels import Box
 from medsynth.identity.text_model import Candidate, find_candidates, require_model
 
@@ -61,7 +61,11 @@ class MarkerPolicy:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     def passes(
-        self, mark: Candidate, others: Sequence[Candidate], shape: tuple[int, int], spacing_mm: tuple[float, float] | None
+        self,
+        mark: Candidate,
+        others: Sequence[Candidate],
+        shape: tuple[int, int],
+        spacing_mm: tuple[float, float] | None,
     ) -> bool:
         """Whether a box is a mark of side.
 
@@ -95,7 +99,7 @@ class TextFinder:
         policy: marks of side that pass.
         least_score: of the detector, 0 to 1.
         line: width over height from which the detector's word is enough.
-        least_confidence: of the recogniser in a line, 0 to 1.
+        least_confidence: of the recogniser in a line, where it reads two characters or more, 0 to 1.
         block_confidence: of the recogniser where the box is no line and it reads several characters.
         letter_confidence: the same where it reads one.
         tallest: height of a line over the picture's shorter side, beyond which it has to be read like a block.
@@ -110,10 +114,10 @@ class TextFinder:
         *,
         least_score: float = 0.5,
         line: float = 1.6,
-        least_confidence: float = 0.1,
-        block_confidence: float = 0.5,
+        least_confidence: float = 0.15,
+        block_confidence: float = 0.6,
         letter_confidence: float = 0.9,
-        tallest: float = 0.2,
+        tallest: float = 0.12,
     ) -> None:
         require_model()
         self.policy = MarkerPolicy() if policy is None else policy
@@ -165,7 +169,7 @@ class TextFinder:
         width, height = one.right - one.left, one.bottom - one.top
         letters = len(_letters(one.text))
         if width >= self._line * height and height <= self._tallest * shorter:
-            return one.confidence >= self._least
+            return letters > 1 and one.confidence >= self._least
         if letters == 1:
             return one.confidence >= self._letter
         return letters > 1 and one.confidence >= self._block
@@ -241,7 +245,7 @@ def blank_text(
         The picture without text, and all boxes that were blanked.
 
     Raises:
-        MedsynthError: text is found still after eight rounds.
+        UnreadableError: text is found still after eight rounds.
     """
     boxes: list[Box] = []
     for _ in range(_ROUNDS):
@@ -250,7 +254,7 @@ def blank_text(
             return picture, boxes
         boxes += found
         picture = blank_picture(picture, found)
-    raise MedsynthError(f"text is found in a picture still after {_ROUNDS} rounds of blanking; exclude the file")
+    raise UnreadableError(f"text is found in a picture still after {_ROUNDS} rounds of blanking; exclude the file")
 
 
 def _letters(text: str) -> str:
