@@ -6,7 +6,8 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from nibabel.affines import voxel_sizes
+from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 from pydicom.dataset import Dataset
@@ -123,22 +124,18 @@ def _slices(texts: list[Text]) -> list[Finding]:
 
 def _nifti_planes(opened: bytes) -> Iterator[tuple[str, NDArray[Any], tuple[float, float]]]:
     """Place, picture and spacing: rows and columns as radiologists see them, since text is written for them."""
-    kind = (
-        nib.Nifti2Image
-        if int.from_bytes(opened[:4], "little") == 540 or opened[:4] == b"\0\0\2\x1c"
-        else nib.Nifti1Image
-    )
-    image = kind.from_file_map(
-        {"header": nib.FileHolder(fileobj=(file := io.BytesIO(opened))), "image": nib.FileHolder(fileobj=file)}
-    )
+    if not any(opened[at : at + 3] in (b"n+1", b"n+2") for at in (344, 4)):
+        raise UnreadableError("the voxels are in another file; make one file of both")
+    wide = opened[:4] in ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))
+    image = (nib.Nifti2Image if wide else nib.Nifti1Image).from_bytes(opened)
     array = _scalars(np.asanyarray(image.dataobj))
     if array.ndim < 2:
         raise UnreadableError("no picture; exclude the file")
     array = array.reshape(*array.shape[:2], *(array.shape[2:3] or (1,)), -1)
     turn = ornt_transform(io_orientation(image.affine), axcodes2ornt(_AXES))
-    spacing = nib.affines.voxel_sizes(image.affine)[np.argsort(turn[:, 0])]
+    spacing = voxel_sizes(image.affine)[np.argsort(turn[:, 0])]
     for across_time in (np.fmax.reduce(array, 3), np.fmin.reduce(array, 3))[: min(array.shape[3], 2)]:
-        turned = nib.orientations.apply_orientation(across_time, turn)
+        turned = apply_orientation(across_time, turn)
         for axis, (columns, rows) in enumerate(((1, 2), (0, 2), (0, 1))):
             for numbers, plane in planes(turned, axis, _NIFTI_GROUP):
                 place = f"slices {numbers.start}-{numbers.stop - 1} from {'RAI'[axis]} to {_AXES[axis]}"
@@ -149,8 +146,9 @@ def _nifti_planes(opened: bytes) -> Iterator[tuple[str, NDArray[Any], tuple[floa
 def _scalars(array: NDArray[Any]) -> NDArray[Any]:
     """Colours and complex numbers as one value each."""
     if array.dtype.fields:
-        return np.max([array[name] for name in array.dtype.fields if name != "A"], axis=0)
-    return np.abs(array) if array.dtype.kind == "c" else array
+        array = np.max([array[name] for name in array.dtype.fields if name != "A"], axis=0)
+    magnitude: NDArray[Any] = np.abs(array) if array.dtype.kind == "c" else array
+    return magnitude
 
 
 def _layers(content: bytes) -> Iterator[list[NDArray[Any]]]:

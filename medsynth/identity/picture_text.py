@@ -210,7 +210,8 @@ def windowed(picture: NDArray[Any]) -> NDArray[np.uint8]:
         return np.zeros((*picture.shape, 3), np.uint8)
     knots = [(low, _OUTSIDE if least < low else 0.0), (high, 255 - _OUTSIDE if most > high else 255.0)]
     knots = [(least, 0.0)] * (least < low) + knots + [(most, 255.0)] * (most > high)
-    grey = np.rint(np.interp(values, *zip(*knots, strict=True))).astype(np.uint8)
+    at, greys = np.array(knots).T
+    grey = np.rint(np.interp(values, at, greys)).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
 
 
