@@ -92,17 +92,18 @@ class MarkerPolicy:
 class TextFinder:
     """Finds boxes of text. The models are loaded once a process, by the first picture; one thread, the same each time.
 
-    A box is text by what the detector says where its shape is that of a line of text (wider than high). Ribs, vertebrae
-    and electrodes make boxes of other shapes, so there a recogniser has to read something too.
+    A box is text where its shape is that of a line (wider than high), it is no higher than text is, and a recogniser
+    reads two characters or more with some confidence; which ones does not matter. Ribs, gyri and electrodes make boxes
+    of other shapes, so there the recogniser has to be surer.
 
     Args:
         policy: marks of side that pass.
         least_score: of the detector, 0 to 1.
-        line: width over height from which the detector's word is enough.
-        least_confidence: of the recogniser in a line, where it reads two characters or more, 0 to 1.
+        line: width over height from which a box is a line.
+        line_confidence: of the recogniser in a line, 0 to 1.
         block_confidence: of the recogniser where the box is no line and it reads several characters.
         letter_confidence: the same where it reads one.
-        tallest: height of a line over the picture's shorter side, beyond which it has to be read like a block.
+        tallest: shorter side of a box over that of the picture; what is larger is no text.
 
     Raises:
         MedsynthError: rapidocr-onnxruntime is not installed; the message names the extra.
@@ -114,15 +115,15 @@ class TextFinder:
         *,
         least_score: float = 0.5,
         line: float = 1.6,
-        least_confidence: float = 0.15,
-        block_confidence: float = 0.6,
+        line_confidence: float = 0.45,
+        block_confidence: float = 0.75,
         letter_confidence: float = 0.9,
-        tallest: float = 0.12,
+        tallest: float = 0.2,
     ) -> None:
         require_model()
         self.policy = MarkerPolicy() if policy is None else policy
         self._least_score, self._line, self._tallest = least_score, line, tallest
-        self._least, self._block, self._letter = least_confidence, block_confidence, letter_confidence
+        self._read = (line_confidence, block_confidence, letter_confidence)
 
     def find(self, picture: NDArray[Any], spacing_mm: tuple[float, float] | None = None) -> list[Box]:
         """Boxes of text, marks of side that pass apart, from top to bottom.
@@ -168,11 +169,11 @@ class TextFinder:
             return False
         width, height = one.right - one.left, one.bottom - one.top
         letters = len(_letters(one.text))
-        if width >= self._line * height and height <= self._tallest * shorter:
-            return letters > 1 and one.confidence >= self._least
-        if letters == 1:
-            return one.confidence >= self._letter
-        return letters > 1 and one.confidence >= self._block
+        if not letters or min(width, height) > self._tallest * shorter:
+            return False
+        of_line, of_block, of_letter = self._read
+        needed = of_letter if letters == 1 else of_line if width >= self._line * height else of_block
+        return one.confidence >= needed
 
 
 def as_picture(picture: NDArray[Any]) -> NDArray[np.uint8]:

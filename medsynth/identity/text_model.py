@@ -84,7 +84,8 @@ def find_candidates(picture: NDArray[np.uint8], least_score: float) -> list[Cand
     found = []
     for (quad, score), (text, confidence) in zip(kept, read, strict=True):
         low, high = quad.min(0) * back, quad.max(0) * back
-        found.append(Candidate(*map(float, (*low, *high)), score, str(text), float(confidence)))
+        corners = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+        found.append(Candidate(*corners, score, str(text), float(confidence)))
     return found
 
 

@@ -185,9 +185,12 @@ def test_spacing_that_is_none_is_none() -> None:
 
 @pytest.mark.data
 def test_after_removal_no_text_is_found_in_real_scans(test_data: Path, tmp_path: Path) -> None:
-    files = [test_data / "phi/presidio" / name for name in ("2_ORIGINAL.dcm", "RGB_ORIGINAL.dcm")]
+    files = [
+        test_data / "phi" / name for name in ("presidio/2_ORIGINAL.dcm", "deid_data_ultrasound/GREYSCALE_IMAGE.dcm")
+    ]
     with quiet():
         assert all(text_boxes(pydicom.dcmread(path)) for path in files)
+        assert text_boxes(pydicom.dcmread(test_data / "phi/presidio/RGB_ORIGINAL.dcm")) == []
     report = remove_from_tree(files, tmp_path / "out", bytes(32), find_boxes=text_boxes)
     assert (report.written, report.refused) == (2, {})
     counts = check(tmp_path / "out", progress=False).content["counts"]
