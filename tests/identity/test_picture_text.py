@@ -123,7 +123,7 @@ NAME = Candidate(15, 5, 90, 17, 0.8, "MUELLER", 0.95)
         ([MARK, NAME._replace(top=60, bottom=72)], 1),
         ([MARK._replace(left=60, right=68, top=58, bottom=70)], 1),  # in the middle
         ([MARK._replace(bottom=32)], 1),  # too large
-        ([MARK._replace(bottom=5.5)], 0),  # nothing that could be read
+        ([MARK._replace(bottom=5.5)], 1),  # too small
         ([MARK, MARK._replace(left=100, right=108), MARK._replace(top=100, bottom=112)], 3),  # initials of a list
     ],
 )
