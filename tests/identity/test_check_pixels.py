@@ -16,7 +16,7 @@ from medsynth.cli.main import main
 from medsynth.data.dicom_file import quiet
 from medsynth.errors import UnreadableError, UsageError
 from medsynth.identity.check import check
-from medsynth.identity.check_pixels import PixelCheck
+from medsynth.identity.check_pixels import PixelCheck, _nifti_planes
 from medsynth.identity.dicom_text import frames, is_slice, spacing_of, text_boxes
 from medsynth.identity.picture_text import TextFinder
 from medsynth.identity.removal_files import remove_from_tree
@@ -136,6 +136,23 @@ def test_text_in_a_slice_of_a_nifti_is_found_however_it_lies(finder, codes: tupl
             turned = nib.Nifti1Image(series.astype(np.float32), turned.affine)
         found.append([(f.kind, f.place) for f in PixelCheck(finder).nifti(turned.to_bytes(), 0)])
     assert found == [[("text", "slices 0-4 from I to S")], []]
+
+
+@pytest.mark.parametrize("codes", ["LPS", "RAS", "SRA", "PIL"])
+def test_planes_of_a_nifti_lie_as_they_are_shown(codes: str) -> None:
+    volume = np.random.default_rng(0).normal(size=(9, 10, 11)).astype(np.float32)  # to the left, back and head
+    turn = nib.orientations.ornt_transform(*(nib.orientations.axcodes2ornt(one) for one in ("LPS", codes)))
+    image = nib.Nifti1Image(volume, np.diag([-1.0, -2.0, 3.0, 1.0])).as_reoriented(turn)
+    found = {place: (picture, spacing) for place, picture, spacing in reversed(list(_nifti_planes(image.to_bytes())))}
+    expected = {
+        "slices 0-10 from I to S": (volume.max(2).T, (2.0, 1.0)),
+        "slices 0-9 from A to P": (volume.max(1).T[::-1], (3.0, 1.0)),
+        "slices 0-8 from R to L": (volume.max(0).T[::-1], (3.0, 2.0)),
+    }
+    assert found.keys() == expected.keys()
+    for place, (picture, spacing) in expected.items():
+        np.testing.assert_array_equal(found[place][0], picture)
+        assert found[place][1] == pytest.approx(spacing)
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "I;16"])
