@@ -16,10 +16,10 @@ from medsynth.errors import UnreadableError
 from medsynth.identity.dicom_text import frames, has_pixels, is_slice, spacing_of
 from medsynth.identity.finding import Finding
 from medsynth.identity.picture_text import TextFinder
-from medsynth.identity.text_planes import SliceStack, Text, planes
+from medsynth.identity.text_planes import GROUP, SliceStack, Text, planes
 
 _LARGEST = 2**26
-_NIFTI_GROUP = 64
+_ACROSS = 64  # slices of a projection along an axis of which a NIfTI file's slices are not
 _AXES = ("L", "P", "S")
 
 
@@ -137,7 +137,8 @@ def _nifti_planes(opened: bytes) -> Iterator[tuple[str, NDArray[Any], tuple[floa
     for across_time in (np.fmax.reduce(array, 3), np.fmin.reduce(array, 3))[: min(array.shape[3], 2)]:
         turned = apply_orientation(across_time, turn)
         for axis, (columns, rows) in enumerate(((1, 2), (0, 2), (0, 1))):
-            for numbers, plane in planes(turned, axis, _NIFTI_GROUP):
+            of_slices = axis == int(turn[2, 0])  # converters keep the slices of the scan on the third axis
+            for numbers, plane in planes(turned, axis, GROUP if of_slices else _ACROSS):
                 place = f"slices {numbers.start}-{numbers.stop - 1} from {'RAI'[axis]} to {_AXES[axis]}"
                 upright = plane.T[::-1] if rows == 2 else plane.T
                 yield place, upright, (float(spacing[rows]), float(spacing[columns]))

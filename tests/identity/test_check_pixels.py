@@ -155,6 +155,16 @@ def test_planes_of_a_nifti_lie_as_they_are_shown(codes: str) -> None:
         assert found[place][1] == pytest.approx(spacing)
 
 
+def test_slices_of_a_nifti_are_projected_in_small_groups() -> None:
+    image = nib.Nifti1Image(np.zeros((17, 18, 20), np.float32), np.diag([-1.0, -1.0, 1.0, 1.0]))
+    assert {place for place, _, _ in _nifti_planes(image.to_bytes())} == {
+        "slices 0-15 from I to S",
+        "slices 16-19 from I to S",
+        "slices 0-17 from A to P",
+        "slices 0-16 from R to L",
+    }
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "I;16"])
 def test_text_in_pictures_of_every_mode_is_found(finder: TextFinder, mode: str) -> None:
     grey = write(tissue(), "DOE^JOHN").astype(np.uint8)
