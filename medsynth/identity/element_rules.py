@@ -34,6 +34,9 @@ _DEVICE = re.compile(
     r"|HardcopyDevice|DeviceLabel|DeviceName|XRaySourceID|ScheduledStudyLocationAETitle|NetworkID|StationAETitle|UnitName"
     r"|MachineName|UniqueDeviceIdentifier|DeviceIdentifier"
 )
+_COIL = re.compile(r"CoilName$|MultiCoilElementName|CoilManufacturerName")
+# Coils have codes of one word for names; a word of one's own in capitals cannot be told from them.
+_COIL_CODE = re.compile(r"[A-Z0-9][A-Z0-9_.:;/+*-]{0,15}")
 _BIRTH = re.compile(r"Birth|Death")
 _PSEUDONYM = re.compile(
     r"[pc][0-9a-f]{16}|synthetic-[0-9a-f]+|anon(ymous|ymized|ymised)?|removed|none|unknown", re.IGNORECASE
@@ -111,6 +114,8 @@ def _judge_value(tag: BaseTag, keyword: str, vr: str, value: str, said: Said) ->
         if _OPTION_DEVICE not in said.options:
             return [Found("device", value)]
         return [found for found in shapes(value) if found.kind in ("name", "email", "phone")]
+    if _COIL.search(keyword) and _OPTION_DEVICE in said.options and _COIL_CODE.fullmatch(value):
+        return shapes(value)
     if _WHO.search(keyword) or (_PATIENT.search(keyword) and _OPTION_PATIENT not in said.options):
         return [*shapes(value), Found("element", value)]
     if keyword in ("BurnedInAnnotation", "RecognizableVisualFeatures"):
@@ -158,6 +163,11 @@ def _judge_age(value: str) -> list[Found]:
     if match is None:
         return [Found("words", value)]
     return [Found("age", value)] if match[2] in ("Y", "") and int(match[1]) > _OLDEST else []
+
+
+def judge_numbers(values: Sequence[str]) -> list[Found]:
+    """What numbers of a private element give away: whole ones of seven digits and more, and what is no number."""
+    return [found for value in values if value.strip(" \0") for found in _judge_number("", value.strip(" \0"))]
 
 
 def _judge_number(keyword: str, value: str) -> list[Found]:

@@ -1,18 +1,18 @@
 """Every element of a DICOM data set at every depth, judged by its meaning; what has no meaning here is a finding."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from pydicom._private_dict import private_dictionaries
 from pydicom.datadict import dictionary_has_tag, dictionary_keyword
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from medsynth.identity.byte_text import as_text, is_wordy, jpeg_comments, runs, wide_runs
-from medsynth.identity.element_rules import BYTES, NUMBERS, Said, judge_element
-from medsynth.identity.finding import Findings
+from medsynth.identity.element_rules import BYTES, NUMBERS, Said, judge_element, judge_numbers
+from medsynth.identity.finding import Findings, Found
+from medsynth.identity.known_private import CSA_CREATOR, CSA_ELEMENT, is_plain_csa, known_form
 from medsynth.identity.shapes import judge
 from medsynth.identity.vocabulary import known_codes
 
@@ -25,17 +25,6 @@ _NUMERIC_BYTES = re.compile(
     r"LUT|Palette|Lookup|PixelPadding|PixelValue|Vector|Matrix|Points|Coordinates|Indices|Spectroscopy|Offset|Gray|Curve"
     r"|Histogram|TableOf|FileMetaInformationVersion|PixelData|Track|Weight|Mask|Bin|Lengths"
 )
-# PS3.15 Table E.3.10-1: private elements that are known to hold numbers and codes of the acquisition alone.
-_SAFE_PRIVATE: Mapping[str, frozenset[int]] = {
-    "Philips PET Private Group": frozenset((0x00, 0x09)),
-    "Philips Imaging DD 001": frozenset((0x03, 0x04)),
-    "Philips MR Imaging DD 001": frozenset((0x0D, 0x0E)),
-    "SIEMENS MR HEADER": frozenset((0x0C, 0x0D, 0x0E, 0x27)),
-    "GEMS_ACQU_01": frozenset((0x23, 0x24, 0x27)),
-    "GEMS_PARM_01": frozenset((0x27, 0x39)),
-    "GEMS_SERS_01": frozenset((0x07,)),
-    "ELSCINT1": frozenset((0x21, 0x26, 0x50)),
-}
 
 
 class Walk:
@@ -88,8 +77,9 @@ class Walk:
         except Exception:  # a value that its representation cannot hold
             vr, value = "UN", raw
         if vr == "SQ":
-            if tag.is_private:
-                self._private(dataset, tag, place)
+            form = known_form(tag, _creator(dataset, tag)) if tag.is_private else None
+            if tag.is_private and (form is None or form.vr != "SQ"):
+                self._findings.add("private", place)
             for item in value:
                 self.dataset(item, place + ">")
         elif tag.is_private:
@@ -127,14 +117,6 @@ class Walk:
         if vr in NUMBERS and vr not in ("DS", "IS"):
             self._bytes(raw, "hidden", place, strict=True)
 
-    def _private(self, dataset: Dataset, tag: BaseTag, place: str) -> bool:
-        """Whether a private element is on the safe list; else it is a finding."""
-        creator = str(dataset.get(Tag(tag.group, tag.element >> 8), DataElement(tag, "LO", "")).value).strip()
-        if tag.element & 0xFF in _SAFE_PRIVATE.get(creator, ()):
-            return True
-        self._findings.add("private", place)
-        return False
-
     def _private_value(self, dataset: Dataset, tag: BaseTag, vr: str, value: Any, raw: bytes, place: str) -> None:
         if tag.is_private_creator:
             creator = _joined(value)
@@ -143,22 +125,24 @@ class Walk:
             return
         if not raw.strip(b"\0 "):
             return
-        self._private(dataset, tag, place)
+        creator = _creator(dataset, tag)
+        if (creator, tag.element & 0xFF, vr) == (CSA_CREATOR, CSA_ELEMENT, "OB") and is_plain_csa(raw):
+            return
+        form = known_form(tag, creator)
+        if form is None or form.vr != vr or not form.least <= _count(value) <= form.most:
+            self._findings.add("private", place)
+        if vr in NUMBERS:
+            self._findings.add_all(judge_numbers(_texts(dataset, vr, value, raw)), place)
         if vr in BYTES or vr in NUMBERS:
             self._bytes(raw, "binary", place, strict=vr in NUMBERS)
         else:
             for text in _texts(dataset, vr, value, raw):
-                found = judge(text.replace("_", " "))
-                if vr == "UI":
-                    found = judge_element(Tag("SOPInstanceUID"), "UI", [text], self._said)
-                elif vr in ("DA", "DT", "TM"):
-                    found = judge_element(
-                        Tag({"DA": "StudyDate", "DT": "AcquisitionDateTime", "TM": "StudyTime"}[vr]),
-                        vr,
-                        [text],
-                        self._said,
-                    )
-                self._findings.add_all(found, place)
+                self._findings.add_all(self._judge_private(vr, text), place)
+
+    def _judge_private(self, vr: str, text: str) -> list[Found]:
+        """A private value by a public element of its VR, else as text."""
+        like = {"UI": "SOPInstanceUID", "DA": "StudyDate", "DT": "AcquisitionDateTime", "TM": "StudyTime"}.get(vr)
+        return judge_element(Tag(like), vr, [text], self._said) if like else judge(text.replace("_", " "))
 
     def _bytes(self, raw: bytes, kind: str, place: str, strict: bool = False) -> None:
         """Text in bytes; `kind` where words in it are not known.
@@ -206,6 +190,16 @@ def _joined(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("latin-1")
     return str(value) if isinstance(value, str) or not hasattr(value, "__iter__") else "\\".join(map(str, value))
+
+
+def _creator(dataset: Dataset, tag: BaseTag) -> str:
+    """Creator of the block of a private element, "" where there is none."""
+    named = dataset.get(Tag(tag.group, tag.element >> 8))
+    return "" if named is None else str(named.value).strip(" \0")
+
+
+def _count(value: Any) -> int:
+    return len(value) if hasattr(value, "__iter__") and not isinstance(value, str | bytes) else 1
 
 
 def _texts(dataset: Dataset, vr: str, value: Any, raw: bytes) -> list[str]:
