@@ -24,6 +24,7 @@ from medsynth.identity.check_pixels import PixelCheck
 from medsynth.identity.finding import KINDS, Finding, Findings, Marker, grouped, plain
 from medsynth.identity.known_identifiers import KnownIdentifiers, read_list
 from medsynth.identity.picture_text import MarkerPolicy, TextFinder
+from medsynth.identity.own_files import STAMP_FILE, check_own_lines, check_settings, check_stamp, is_settings
 from medsynth.identity.shapes import judge, shapes
 
 Look = Callable[[str, Any], None]
@@ -203,9 +204,17 @@ def _check_content(path: Path, content: bytes, findings: Findings, look: Look) -
         check_picture(content, findings)
         look("picture", content)
         return "picture", b""
+    if (name == STAMP_FILE and check_stamp(content, findings)) or (
+        is_settings(PurePosixPath(path)) and check_settings(content, findings)
+    ):
+        return "json" if name == STAMP_FILE else "text", b""
     readers: tuple[tuple[tuple[str, ...], str, Callable[[], bool]], ...] = (
         ((".json",), "json", lambda: check_tables.check_json(content, findings)),
-        ((".jsonl",), "json", lambda: check_tables.check_json(content, findings, lines=True)),
+        (
+            (".jsonl",),
+            "json",
+            lambda: check_own_lines(content, findings) or check_tables.check_json(content, findings, lines=True),
+        ),
         ((".csv", ".tsv"), "table", lambda: check_tables.check_table(content, findings, name.endswith(".tsv"))),
         (_TEXT, "text", lambda: check_tables.check_text(content, findings)),
     )

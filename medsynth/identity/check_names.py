@@ -22,6 +22,8 @@ _OWN = re.compile(r"[pc][0-9a-f]{16}|[0-9a-f]{32,64}|2\.25\.\d+")
 def check_names(relative: PurePosixPath, findings: Findings) -> None:
     """Judge the parts of a path below the folder that is checked."""
     for depth, part in enumerate(relative.parts, 1):
+        if part == ".hydra":  # the settings' folder in what medsynth writes
+            continue
         last = depth == len(relative.parts)
         findings.add_all(judge_name(part), "file name" if last else f"folder name {depth}")
 

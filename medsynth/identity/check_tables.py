@@ -40,13 +40,29 @@ def check_json(content: bytes, findings: Findings, lines: bool = False) -> bool:
     """Check a JSON file, or one with a JSON value a line; returns whether it is one."""
     try:
         text = content.decode("utf-8-sig")
-        values = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else [json.loads(text)]
+        values = [load_json(line) for line in text.splitlines() if line.strip()] if lines else [load_json(text)]
     except (UnicodeDecodeError, ValueError, RecursionError):
         findings.add("unread", "file")
         return False
     for value in values:
-        _value(value, "", (), findings)
+        check_value(value, "", (), findings)
     return True
+
+
+def load_json(text: str) -> Any:
+    """A JSON value in which no name stands twice: of two values one would not be seen.
+
+    Raises:
+        ValueError: it is no JSON, or has a name twice.
+    """
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
 
 
 def check_table(content: bytes, findings: Findings, tabs: bool) -> bool:
@@ -80,10 +96,15 @@ def check_text(content: bytes, findings: Findings) -> bool:
         findings.add("unread", "file")
         return False
     for number, line in enumerate(text.splitlines(), 1):
-        key, colon, rest = line.partition(":")
-        keyed = _judge_keyed(key.strip(" -\"'"), rest.strip(" \"'")) if colon and len(key) < 40 else []
-        findings.add_all([*keyed, *judge(line.replace("_", " "))], f"line {number}")
+        findings.add_all(judge_line(line), f"line {number}")
     return True
+
+
+def judge_line(line: str) -> list[Found]:
+    """What a line of text gives away, by its key where it has one."""
+    key, colon, rest = line.partition(":")
+    keyed = _judge_keyed(key.strip(" -\"'"), rest.strip(" \"'")) if colon and len(key) < 40 else []
+    return [*keyed, *judge(line.replace("_", " "))]
 
 
 def _decoded(content: bytes) -> str | None:
@@ -97,7 +118,15 @@ def _decoded(content: bytes) -> str | None:
     return None
 
 
-def _value(value: Any, key: str, above: tuple[str, ...], findings: Findings) -> None:
+def check_value(value: Any, key: str, above: tuple[str, ...], findings: Findings) -> None:
+    """Check a JSON value and all below it.
+
+    Args:
+        value: plain JSON types.
+        key: under which it stands; one with a DICOM keyword judges by its element.
+        above: place of the value.
+        findings: receives what is found.
+    """
     place = ">".join(above) or "value"
     if len(above) > _DEEPEST:
         findings.add("unread", "value")
@@ -107,10 +136,10 @@ def _value(value: Any, key: str, above: tuple[str, ...], findings: Findings) -> 
             findings.add_all(strange, f"{place}, a key")
             # A key becomes part of the place where it is a known word; others might be somebody's name.
             shown = f"key {number}" if strange or len(name) > 40 else name
-            _value(entry, name, (*above, shown), findings)
+            check_value(entry, name, (*above, shown), findings)
     elif isinstance(value, list):
         for entry in value:
-            _value(entry, key, above, findings)
+            check_value(entry, key, above, findings)
     elif isinstance(value, str):
         findings.add_all(_judge_keyed(key, value), place)
     elif isinstance(value, int | float) and not isinstance(value, bool):

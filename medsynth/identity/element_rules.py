@@ -11,8 +11,9 @@ from pydicom.datadict import dictionary_keyword
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID_dictionary
 
-from medsynth.identity.finding import Found
+from medsynth.identity.finding import Found, without_words
 from medsynth.identity.shapes import is_foreign_uid, judge, shapes, valid_date
+from medsynth.identity.vocabulary import standard_terms
 
 # PS3.15 Table E.1-1: what the basic profile empties or takes away because it says who or where.
 _WHO = re.compile(
@@ -35,13 +36,20 @@ _DEVICE = re.compile(
     r"|MachineName|UniqueDeviceIdentifier|DeviceIdentifier"
 )
 _COIL = re.compile(r"CoilName$|MultiCoilElementName|CoilManufacturerName")
+# Their versions and models are numbers and days of the maker's own.
+_MAKE = re.compile(r"SoftwareVersions?$|ManufacturerModelName$")
 # Coils have codes of one word for names; a word of one's own in capitals cannot be told from them.
 _COIL_CODE = re.compile(r"[A-Z0-9][A-Z0-9_.:;/+*-]{0,15}")
 _BIRTH = re.compile(r"Birth|Death")
 _PSEUDONYM = re.compile(
     r"[pc][0-9a-f]{16}|synthetic-[0-9a-f]+|anon(ymous|ymized|ymised)?|removed|none|unknown", re.IGNORECASE
 )
-_OPTION_DEVICE, _OPTION_PATIENT = "113109", "113108"  # PS3.16 CID 7050
+# Who or what was done, in text of which Clean Descriptors leaves the plain words (PS3.15 Table E.1-1).
+_DESCRIPTORS = re.compile(
+    r"AdditionalPatientHistory|PatientComments|VisitComments|PatientState|SpecialNeeds|Allergies|Medical(Alerts|Cond)"
+    r"|ClinicalTrial\w*Description|Occupation|EthnicGroup"
+)
+_OPTION_WORDS, _OPTION_DEVICE, _OPTION_PATIENT = "113105", "113109", "113108"  # PS3.16 CID 7050
 _MADE_UP_DAYS = ("19000101", "00010101", "")
 _WRITERS = (  # (0002,0012): toolkits, one value for all who use them
     "1.2.826.0.1.3680043.8.498.",  # pydicom
@@ -116,11 +124,16 @@ def _judge_value(tag: BaseTag, keyword: str, vr: str, value: str, said: Said) ->
         return [found for found in shapes(value) if found.kind in ("name", "email", "phone")]
     if _COIL.search(keyword) and _OPTION_DEVICE in said.options and _COIL_CODE.fullmatch(value):
         return shapes(value)
+    if _MAKE.search(keyword) and _OPTION_DEVICE in said.options:
+        return [found for found in judge(value.replace("_", " ")) if found.kind not in ("number", "date", "uid")]
+    if _DESCRIPTORS.search(keyword) and _OPTION_WORDS in said.options:
+        return judge(value.replace("_", " "))
     if _WHO.search(keyword) or (_PATIENT.search(keyword) and _OPTION_PATIENT not in said.options):
         return [*shapes(value), Found("element", value)]
     if keyword in ("BurnedInAnnotation", "RecognizableVisualFeatures"):
         return [] if value == "NO" else [Found("declared", value)] if value == "YES" else judge(value)
-    return judge(value.replace("_", " "))
+    found = judge(value.replace("_", " "))
+    return without_words(found, standard_terms()) if vr == "CS" else found
 
 
 def _judge_moment(keyword: str, vr: str, value: str, said: Said) -> list[Found]:
@@ -165,9 +178,19 @@ def _judge_age(value: str) -> list[Found]:
     return [Found("age", value)] if match[2] in ("Y", "") and int(match[1]) > _OLDEST else []
 
 
-def judge_numbers(values: Sequence[str]) -> list[Found]:
-    """What numbers of a private element give away: whole ones of seven digits and more, and what is no number."""
-    return [found for value in values if value.strip(" \0") for found in _judge_number("", value.strip(" \0"))]
+def judge_numbers(values: Sequence[str], packed: bool = False) -> list[Found]:
+    """What numbers of a private element give away: whole ones of seven digits and more, and what is no number.
+
+    Args:
+        values: as text.
+        packed: flags may be packed into the upper half of a number, or a billion be added to it.
+    """
+    bare = [value for value in (value.strip(" \0") for value in values) if value]
+    return [found for value in bare if not (packed and _is_packed(value)) for found in _judge_number("", value)]
+
+
+def _is_packed(value: str) -> bool:
+    return value.isdigit() and (int(value) % 2**16 == 0 or 10**9 <= int(value) <= 10**9 + 10**5)
 
 
 def _judge_number(keyword: str, value: str) -> list[Found]:

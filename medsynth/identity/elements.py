@@ -50,6 +50,11 @@ _NAMED: Mapping[BaseTag, Callable[[str], str]] = {
     Tag("PulseSequenceName"): sequence_name,
     Tag("StackID"): lambda text: text if re.fullmatch(r"\d{1,3}", text) else plain_text(text),
 }
+_LONG = 10**6
+_LARGE = re.compile(  # what may count or measure so much
+    r"Counts|Duration|Time|Frequency|Dose|Activity|Pixel|Offset|Length|LUT|RealWorld|Mapped|Intercept|Slope|Window|Frames"
+    r"|Selector|CRC|Checksum|Pointer|Bandwidth|Rate|RRInterval|Velocity|Vector|Uncertainty|NumericValue|Sum|Area"
+)
 _PIXELS = frozenset(map(Tag, ("PixelData", "FloatPixelData", "DoubleFloatPixelData")))
 _LUTS = {  # bulk data of a form that its descriptor tells
     Tag("LUTData"): Tag("LUTDescriptor"),
@@ -228,8 +233,18 @@ def _worded(element: DataElement, place: Place) -> Any:
 
 
 def _numbers(element: DataElement) -> Any:
+    """Numbers that are no number of somebody's: seven digits and more only where so much is counted or measured."""
     values = checked_numbers(element, element.VR, None)
-    return one_or_more(values) if values else None
+    if not values or (not _LARGE.search(element.keyword) and any(_is_long(value) for value in values)):
+        return None
+    return one_or_more(values)
+
+
+def _is_long(value: Any) -> bool:
+    try:
+        return abs(float(value)) >= _LONG
+    except ValueError:  # an empty one of several
+        return False
 
 
 def _unlisted(element: DataElement, place: Place, rules: Rules) -> Any:

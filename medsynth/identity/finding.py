@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -41,6 +41,25 @@ class Found(NamedTuple):
 
     kind: str
     piece: str
+
+
+def without_words(found: Iterable[Found], known: Collection[str]) -> list[Found]:
+    """What was found, less words that are known where they stand; whatever has a shape stays.
+
+    Args:
+        found: unknown words of one value are one piece, with blanks between.
+        known: lower case.
+
+    >>> without_words([Found("words", "Rho Voss"), Found("words", "rho"), Found("date", "1961")], {"rho"})
+    [Found(kind='words', piece='Voss'), Found(kind='date', piece='1961')]
+    """
+    left = []
+    for kind, piece in found:
+        if kind == "words":
+            piece = " ".join(word for word in piece.split() if word.casefold() not in known)
+        if piece or kind != "words":
+            left.append(Found(kind, piece))
+    return left
 
 
 @dataclass(frozen=True, kw_only=True)

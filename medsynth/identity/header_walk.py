@@ -12,7 +12,7 @@ from pydicom.tag import BaseTag, Tag
 from medsynth.identity.byte_text import as_text, is_wordy, jpeg_comments, runs, wide_runs
 from medsynth.identity.element_rules import BYTES, NUMBERS, Said, judge_element, judge_numbers
 from medsynth.identity.finding import Findings, Found
-from medsynth.identity.known_private import CSA_CREATOR, CSA_ELEMENT, is_plain_csa, known_form
+from medsynth.identity.known_private import CSA_CREATOR, CSA_ELEMENT, PACKED, is_plain_csa, known_form
 from medsynth.identity.shapes import judge
 from medsynth.identity.vocabulary import known_codes
 
@@ -132,7 +132,9 @@ class Walk:
         if form is None or form.vr != vr or not form.least <= _count(value) <= form.most:
             self._findings.add("private", place)
         if vr in NUMBERS:
-            self._findings.add_all(judge_numbers(_texts(dataset, vr, value, raw)), place)
+            self._findings.add_all(
+                judge_numbers(_texts(dataset, vr, value, raw), (creator, tag.element & 0xFF) == PACKED), place
+            )
         if vr in BYTES or vr in NUMBERS:
             self._bytes(raw, "binary", place, strict=vr in NUMBERS)
         else:

@@ -56,6 +56,8 @@ Image Private Header: 0065: 09 FD, 37 FD 3, 51 SQ
 """
 _ROW = re.compile(r"([0-9a-f]{2})(?:-([0-9a-f]{2}))? ([A-Z]{2})(?: (\d+|n)(?:-(\d+))?)?")
 _MANY = 4096
+PACKED = ("GEMS_PARM_01", 0x39)
+"""General Electric's b-value, to which it adds a billion, beside flags in the upper half of a number."""
 CSA_CREATOR, CSA_ELEMENT = "SIEMENS CSA HEADER", 0x10
 """Where Siemens' image header stands: (0029,xx10)."""
 _CSA_NUMBERS = frozenset(

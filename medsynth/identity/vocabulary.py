@@ -1,7 +1,8 @@
 """Words that name nobody: the DICOM standard's own, its codes' meanings, and those of scanners.
 
 The standard's words come with pydicom: names of elements, of UIDs, of known private elements, and the meanings of
-the codes of PS3.16. Words of scanners and of research tools are in `scanner_words.txt`.
+the codes of PS3.16. Words of scanners and of research tools are in `scanner_words.txt`. `standard_terms.txt` has
+Defined Terms and Enumerated Values of PS3.3, which are words in code strings alone.
 """
 
 import re
@@ -50,6 +51,12 @@ def known_codes() -> frozenset[tuple[str, str]]:
     """Coding scheme and code value of the codes that pydicom knows (PS3.16)."""
     named = {(scheme, value) for scheme, by_name in concepts.items() for code in by_name.values() for value in code}
     return frozenset(named | {(scheme, value) for scheme, codes in mapping.items() for value in codes})
+
+
+@cache
+def standard_terms() -> frozenset[str]:
+    """Words of the terms that code strings (VR CS) hold, lower case."""
+    return frozenset(files("medsynth.identity").joinpath("standard_terms.txt").read_text(encoding="utf-8").split())
 
 
 def unknown_words(text: str) -> list[str]:
