@@ -8,6 +8,7 @@ _ONE = re.compile(rb"[\t\n\r\x20-\x7e]{4,}")
 _HIGH = re.compile(rb"[\t\n\r\x20-\x7e\x80-\xff]{4,}")
 _TWO_LITTLE = re.compile(rb"(?:[\x20-\xff][\x00-\x02]){4,}")
 _TWO_BIG = re.compile(rb"(?:[\x00-\x02][\x20-\xff]){4,}")
+_TOKEN = re.compile(r"(?=[0-9]*[A-Za-z])[A-Za-z0-9]{8,}")
 _VOWELS = set("aeiouyAEIOUYäöüÄÖÜáéíóúàèìòùâêîôû")
 
 
@@ -40,6 +41,15 @@ def is_wordy(text: str) -> bool:
     if plain < 0.85 * len(text):
         return False
     return digits >= 6 or (len(letters) >= 3 and bool(_VOWELS.intersection(letters)))
+
+
+def is_token(text: str) -> bool:
+    """Whether a run is eight letters and digits or more with no other sign, as made-up names and numbers are.
+
+    >>> is_token("Zq0254Wkjx"), is_token("?3ffff99")
+    (True, False)
+    """
+    return _TOKEN.fullmatch(text) is not None
 
 
 def as_text(content: bytes) -> str | None:

@@ -9,7 +9,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-from medsynth.identity.byte_text import as_text, is_wordy, jpeg_comments, runs, wide_runs
+from medsynth.identity.byte_text import as_text, is_token, is_wordy, jpeg_comments, runs, wide_runs
 from medsynth.identity.element_rules import BYTES, NUMBERS, Said, judge_element, judge_numbers
 from medsynth.identity.finding import Findings, Found
 from medsynth.identity.known_private import CSA_CREATOR, CSA_ELEMENT, PACKED, is_plain_csa, known_form
@@ -20,6 +20,7 @@ _PIXELS = {Tag("PixelData"), Tag("FloatPixelData"), Tag("DoubleFloatPixelData")}
 _CODES = {Tag("CodeValue"), Tag("LongCodeValue"), Tag("CodingSchemeVersion"), Tag("ContextGroupVersion")}
 _PADDING = Tag(0xFFFC, 0xFFFC)
 _DEEPEST = 64
+_FEW_BYTES = 512  # in which letters in a row are no chance
 # Numbers and tables in bytes: text in them is told from chance by being longer.
 _NUMERIC_BYTES = re.compile(
     r"LUT|Palette|Lookup|PixelPadding|PixelValue|Vector|Matrix|Points|Coordinates|Indices|Spectroscopy|Offset|Gray|Curve"
@@ -69,6 +70,8 @@ class Walk:
             self._pixel_data(dataset, tag, raw, place)
             return
         if tag == _PADDING:
+            if any(raw):
+                self._findings.add("hidden", place)
             self._bytes(raw, "hidden", place)
             return
         try:
@@ -114,7 +117,7 @@ class Walk:
             return
         texts = _texts(dataset, vr, value, raw)
         self._findings.add_all(judge_element(tag, vr, texts, self._said), place)
-        if vr in NUMBERS and vr not in ("DS", "IS"):
+        if (vr in NUMBERS and vr not in ("DS", "IS")) or vr == "AT":
             self._bytes(raw, "hidden", place, strict=True)
 
     def _private_value(self, dataset: Dataset, tag: BaseTag, vr: str, value: Any, raw: bytes, place: str) -> None:
@@ -156,7 +159,7 @@ class Walk:
             strict: the bytes are numbers, and may be printable by chance.
         """
         for _, text in [*runs(raw, 8 if strict else 4), *([] if strict else wide_runs(raw))]:
-            if is_wordy(text):
+            if is_wordy(text) or (len(raw) <= _FEW_BYTES and is_token(text)):
                 for found in judge(text):
                     self._findings.add(kind if found.kind == "words" else found.kind, place, found.piece)
 
@@ -222,7 +225,7 @@ def _is_known_code(dataset: Dataset, tag: BaseTag) -> bool:
     scheme = str(dataset.get("CodingSchemeDesignator", ""))
     value = str(dataset[tag].value)
     if tag == Tag("CodingSchemeVersion") or tag == Tag("ContextGroupVersion"):
-        return re.fullmatch(r"[\d.v]{1,14}", value) is not None
+        return re.fullmatch(r"[\d.v]{1,6}|(199\d|20[0-4]\d)\d{4}(0{6})?", value) is not None
     return (scheme, value) in known_codes()
 
 
