@@ -23,8 +23,9 @@ from medsynth.identity.check_pictures import check_picture
 from medsynth.identity.check_pixels import PixelCheck
 from medsynth.identity.finding import KINDS, Finding, Findings, Marker, grouped, plain
 from medsynth.identity.known_identifiers import KnownIdentifiers, read_list
+from medsynth.identity.own_records import check_own_lines
+from medsynth.identity.own_settings import STAMP_FILE, check_settings, check_stamp, is_settings
 from medsynth.identity.picture_text import MarkerPolicy, TextFinder
-from medsynth.identity.own_files import STAMP_FILE, check_own_lines, check_settings, check_stamp, is_settings
 from medsynth.identity.shapes import judge, shapes
 
 Look = Callable[[str, Any], None]

@@ -12,7 +12,7 @@ from pydicom.tag import BaseTag, Tag
 from medsynth.identity.byte_text import as_text, is_token, is_wordy, jpeg_comments, runs, wide_runs
 from medsynth.identity.element_rules import BYTES, NUMBERS, Said, judge_element, judge_numbers
 from medsynth.identity.finding import Findings, Found
-from medsynth.identity.known_private import CSA_CREATOR, CSA_ELEMENT, PACKED, is_plain_csa, known_form
+from medsynth.identity.known_private import CSA, PACKED, is_plain_csa, known_form
 from medsynth.identity.shapes import judge
 from medsynth.identity.vocabulary import known_codes
 
@@ -129,7 +129,7 @@ class Walk:
         if not raw.strip(b"\0 "):
             return
         creator = _creator(dataset, tag)
-        if (creator, tag.element & 0xFF, vr) == (CSA_CREATOR, CSA_ELEMENT, "OB") and is_plain_csa(raw):
+        if (tag.group, creator, tag.element & 0xFF) == CSA and vr == "OB" and is_plain_csa(raw):
             return
         form = known_form(tag, creator)
         if form is None or form.vr != vr or not form.least <= _count(value) <= form.most:
@@ -138,8 +138,10 @@ class Walk:
             self._findings.add_all(
                 judge_numbers(_texts(dataset, vr, value, raw), (creator, tag.element & 0xFF) == PACKED), place
             )
-        if vr in BYTES or vr in NUMBERS:
-            self._bytes(raw, "binary", place, strict=vr in NUMBERS)
+            if vr not in ("DS", "IS"):
+                self._bytes(raw, "binary", place, strict=True)
+        elif vr in BYTES:
+            self._bytes(raw, "binary", place)
         else:
             for text in _texts(dataset, vr, value, raw):
                 self._findings.add_all(self._judge_private(vr, text), place)

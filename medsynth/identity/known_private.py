@@ -58,8 +58,8 @@ _ROW = re.compile(r"([0-9a-f]{2})(?:-([0-9a-f]{2}))? ([A-Z]{2})(?: (\d+|n)(?:-(\
 _MANY = 4096
 PACKED = ("GEMS_PARM_01", 0x39)
 """General Electric's b-value, to which it adds a billion, beside flags in the upper half of a number."""
-CSA_CREATOR, CSA_ELEMENT = "SIEMENS CSA HEADER", 0x10
-"""Where Siemens' image header stands: (0029,xx10)."""
+CSA = (0x0029, "SIEMENS CSA HEADER", 0x10)
+"""Where Siemens' image header stands: group, creator, element."""
 _CSA_NUMBERS = frozenset(
     b"NumberOfImagesInMosaic SliceNormalVector PhaseEncodingDirectionPositive BandwidthPerPixelPhaseEncode B_value"
     b" DiffusionGradientDirection B_matrix MosaicRefAcqTimes ProtocolSliceNumber".split()
@@ -108,9 +108,10 @@ def _csa_entry(header: bytes, at: int) -> int:
         ValueError: it is no number of a known name, or has bytes that nothing tells the meaning of.
         struct.error: the header ends in it.
     """
-    name, _, vr, _, items, _ = _CSA_ENTRY.unpack_from(header, at)
-    bare, vr = name.rstrip(b"\0"), vr.rstrip(b"\0")
-    if bare not in _CSA_NUMBERS or vr not in (b"US", b"FD", b"IS", b"DS", b"UL", b"SL") or not 0 <= items <= _MANY:
+    name, many, vr, kind, items, mark = _CSA_ENTRY.unpack_from(header, at)
+    if name.rstrip(b"\0") not in _CSA_NUMBERS or vr.rstrip(b"\0") not in (b"US", b"FD", b"IS", b"DS", b"UL", b"SL"):
+        raise ValueError
+    if not (0 <= many <= items <= _MANY and 0 <= kind < 32 and mark in (77, 205)):
         raise ValueError
     at += _CSA_ENTRY.size
     for _ in range(items):

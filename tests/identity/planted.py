@@ -12,7 +12,9 @@ from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from tests.identity.clean_files import clean_dicom, nest, save
+from tests.identity.planted_claims import plants_under_claims
 from tests.identity.planted_files import Plant, jpeg, plants_in_other_files
+from tests.identity.planted_own import plants_in_own_files
 
 NAMES = ("Quandt^Ottilie", "Voss^Ada^M", "Ngubane^Thandiwe", "O'Rourke^Siobhan", "Yamashita^Kenji", "Krüger^Jörg")
 WORDS = ("Ottilie Quandt", "Thandiwe", "KENJI", "Herr Voss", "seen by Siobhan", "quandt,ottilie")
@@ -108,7 +110,8 @@ PUBLIC = {
 
 def plants() -> list[Plant]:
     """All of them, always the same."""
-    return [*_elements(), *_private(), *_around(), *_compressed(), *plants_in_other_files()]
+    here = [*_elements(), *_private(), *_around(), *_compressed()]
+    return [*here, *plants_in_other_files(), *plants_under_claims(), *plants_in_own_files()]
 
 
 def _dicom(place: str, change: Callable[[FileDataset], None]) -> Plant:
