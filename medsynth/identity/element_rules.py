@@ -42,7 +42,7 @@ _MAKE = re.compile(r"SoftwareVersions?$|ManufacturerModelName$")
 _COIL_CODE = re.compile(r"[A-Z0-9][A-Z0-9_.:;/+*-]{0,15}")
 _BIRTH = re.compile(r"Birth|Death")
 _PSEUDONYM = re.compile(
-    r"[pc][0-9a-f]{16}|synthetic-[0-9a-f]+|anon(ymous|ymized|ymised)?|removed|none|unknown", re.IGNORECASE
+    r"[pc][0-9a-f]{16}|synthetic-[0-9a-f]+|anon(ymous|ymized|ymised)?|(urn:)?removed|none|unknown", re.IGNORECASE
 )
 # Who or what was done, in text of which Clean Descriptors leaves the plain words (PS3.15 Table E.1-1).
 _DESCRIPTORS = re.compile(
@@ -107,7 +107,8 @@ def _judge_value(tag: BaseTag, keyword: str, vr: str, value: str, said: Said) ->
     if vr == "UI":
         return _judge_uid(tag, value)
     if vr == "AS":
-        return _judge_age(value)
+        # Under the option 90 stands for all of 90 and more (HIPAA 164.514(b)(2)(i)(C)).
+        return [] if value == "090Y" and _OPTION_PATIENT in said.options else _judge_age(value)
     if vr in NUMBERS:
         return _judge_number(keyword, value)
     if vr == "AT":

@@ -22,10 +22,12 @@ from medsynth.identity.values import (
     checked_numbers,
     cleaned_text,
     dummy,
+    is_long,
     kept_text,
     new_uid,
     one_or_more,
     several,
+    spells,
     texts,
 )
 
@@ -50,10 +52,9 @@ _NAMED: Mapping[BaseTag, Callable[[str], str]] = {
     Tag("PulseSequenceName"): sequence_name,
     Tag("StackID"): lambda text: text if re.fullmatch(r"\d{1,3}", text) else plain_text(text),
 }
-_LONG = 10**6
+_PERSON = re.compile(r"\^|@|[^\W\d_]{2,}, ?[^\W\d_]")  # Last^First, an address, Last, First: no device is called so
 _LARGE = re.compile(  # what may count or measure so much
-    r"Counts|Duration|Time|Frequency|Dose|Activity|Pixel|Offset|Length|LUT|RealWorld|Mapped|Intercept|Slope|Window|Frames"
-    r"|Selector|CRC|Checksum|Pointer|Bandwidth|Rate|RRInterval|Velocity|Vector|Uncertainty|NumericValue|Sum|Area"
+    r"Counts|Duration|Time$|Frequency|Dose|Activity|Pixel(Value|Padding)|Offset|Length|LUT|Slope|Intercept|CRC|Checksum"
 )
 _PIXELS = frozenset(map(Tag, ("PixelData", "FloatPixelData", "DoubleFloatPixelData")))
 _LUTS = {  # bulk data of a form that its descriptor tells
@@ -205,7 +206,8 @@ def _retained(element: DataElement, place: Place) -> Any:
         uids = [text.strip(" \0") for text in texts(element)]
         return one_or_more(uids) if uids and all(re.fullmatch(r"[0-9.]{1,64}", uid) for uid in uids) else None
     if vr in TEXT_VRS or vr == "CS":
-        return one_or_more(list(filter(None, (kept_text(text, vr) for text in texts(element))))) or None
+        kept = [kept_text(text, vr) for text in texts(element) if not _PERSON.search(text)]
+        return one_or_more(list(filter(None, kept))) or None
     return None
 
 
@@ -235,16 +237,9 @@ def _worded(element: DataElement, place: Place) -> Any:
 def _numbers(element: DataElement) -> Any:
     """Numbers that are no number of somebody's: seven digits and more only where so much is counted or measured."""
     values = checked_numbers(element, element.VR, None)
-    if not values or (not _LARGE.search(element.keyword) and any(_is_long(value) for value in values)):
+    if not values or (not _LARGE.search(element.keyword) and any(map(is_long, values))) or spells(values, element.VR):
         return None
     return one_or_more(values)
-
-
-def _is_long(value: Any) -> bool:
-    try:
-        return abs(float(value)) >= _LONG
-    except ValueError:  # an empty one of several
-        return False
 
 
 def _unlisted(element: DataElement, place: Place, rules: Rules) -> Any:

@@ -14,7 +14,7 @@ from medsynth.errors import MedsynthError
 from medsynth.identity.confidentiality import SafePrivate, private_key, safe_private
 from medsynth.identity.csa import cleaned_csa
 from medsynth.identity.plain_words import plain_code
-from medsynth.identity.values import checked_numbers, one_or_more, texts
+from medsynth.identity.values import checked_numbers, is_long, one_or_more, spells, texts
 
 _CSA = (("0029xx10", "SIEMENS CSA HEADER"),)
 # Where a file lost its creators, a number of known place and form still is what its maker means by it.
@@ -106,7 +106,16 @@ def _values(element: DataElement, spec: SafePrivate) -> list[Any] | None:
         return None
     if spec.vr == "CS":
         return [plain_code(text) for text in texts(element)] if all(map(plain_code, texts(element))) else None
-    return checked_numbers(element, spec.vr, spec.vm)
+    values = checked_numbers(element, spec.vr, spec.vm)
+    if not values or spells(values, spec.vr) or any(is_long(value) and not _is_packed(value, spec) for value in values):
+        return None
+    return values
+
+
+def _is_packed(value: Any, spec: SafePrivate) -> bool:
+    """General Electric's b-value with a billion added to it, or flags in the upper half of a number."""
+    whole = int(value) if spec == SafePrivate("IS", "4") else 1
+    return whole % 2**16 == 0 or 10**9 <= whole <= 10**9 + 10**5
 
 
 def _mosaic_count(dataset: Dataset, found: Mapping[BaseTag, DataElement]) -> dict[BaseTag, DataElement]:

@@ -1,6 +1,7 @@
 """Values of one element: whether they are what their VR says, made new, or made up."""
 
 import re
+import struct
 import unicodedata
 import uuid
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from medsynth.identity.pseudonym import Pseudonymiser
 TEXT_VRS = frozenset({"LO", "SH", "LT", "ST", "UT", "UC"})
 BINARY_NUMBERS = frozenset({"US", "SS", "UL", "SL", "FL", "FD", "UV", "SV", "AT"})
 _CONTEXT_GROUP = re.compile(r"1\.2\.840\.10008\.6\.1\.\d{1,4}")  # PS3.6 Table A-3
+_LONG = 10**6
+_SPELT = re.compile(rb"(?=[0-9 ,.^=-]*[A-Za-z])[A-Za-z0-9 ,.^=-]{8,}")
 _LONGEST = {"LO": 64, "SH": 16, "CS": 16, "AE": 16, "ST": 1024, "LT": 10240, "UT": 10240, "UC": 10240, "PN": 64}
 _NUMBER = {
     "DS": re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"),
@@ -103,6 +106,35 @@ def checked_numbers(element: DataElement, vr: str, vm: str | None) -> list[Any] 
     elif not all(isinstance(value, int | float) for value in values):
         return None
     return values if not values or fits(len(values), allowed) else None
+
+
+def is_long(value: Any) -> bool:
+    """Whether a number has seven digits and more, as those of patients, telephones and cards have.
+
+    >>> is_long("83749201"), is_long(-1021.5), is_long("")
+    (True, False, False)
+    """
+    try:
+        return abs(float(value)) >= _LONG
+    except ValueError:  # an empty one of several
+        return False
+
+
+def spells(values: Sequence[Any], vr: str) -> bool:
+    """Whether binary numbers are text when read as bytes: eight letters and digits in a row.
+
+    >>> spells([30033, 28257, 29796, 20319, 29812, 27753], "US"), spells([512, 0, 0, 512], "US")
+    (True, False)
+    """
+    form = {"AT": "2H", "US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}.get(vr)
+    if form is None:
+        return False
+    try:
+        parts = [(int(value) >> 16, int(value) & 0xFFFF) if vr == "AT" else (value,) for value in values]
+        raws = [b"".join(struct.pack(order + form, *part) for part in parts) for order in "<>"]
+    except (struct.error, OverflowError, TypeError, ValueError):
+        return True
+    return any(_SPELT.search(raw) for raw in raws)
 
 
 def kept_text(text: str, vr: str) -> str:

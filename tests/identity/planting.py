@@ -39,7 +39,7 @@ class Planter:
 
     def date(self) -> bytes:
         number = len(self.tokens)
-        token = f"1711{1 + number // 28 % 12:02d}{1 + number % 28:02d}".encode()
+        token = f"1871{1 + number // 28 % 12:02d}{1 + number % 28:02d}".encode()
         if token not in self.tokens:
             self.tokens.append(token)
         return token

@@ -56,7 +56,7 @@ def raw_values(dataset: Dataset, above: str = "") -> Iterator[tuple[str, bytes]]
 
 
 def kept_values(dataset: Dataset, above: str = "", depth: str = "") -> Iterator[tuple[str, str, str]]:
-    """Elements of the keep-list that hold something: a path with numbers of items, the checker's place, the value."""
+    """Public elements of the keep-list that hold something: a path with numbers of items, the checker's place, the value."""
     for tag in sorted(dataset.keys()):
         place = f"{above}({tag.group:04X},{tag.element:04X})"
         try:
@@ -65,7 +65,7 @@ def kept_values(dataset: Dataset, above: str = "", depth: str = "") -> Iterator[
         except Exception:  # a value that its VR cannot hold is no number of a scanner
             continue
         if element.VR == "SQ":
-            for number, item in enumerate(value):
+            for number, item in enumerate(value if not tag.is_private else ()):
                 yield from kept_values(item, place + ">", f"{depth}{tag}/{number}/")
         elif element.keyword in KEEP_LIST and value not in (None, "", b"") and value != []:
             yield f"{depth}{element.keyword}", place, str(value)
