@@ -20,7 +20,7 @@ NAME = "Ottilie Quandt"
 
 
 def removed_files(source: Path, out: Path, key: bytes) -> list[tuple[Path, Path]]:
-    """Every DICOM file below `source` that removal writes, and what it wrote; later copies of an instance are left out."""
+    """Every DICOM file below `source` that removal writes, and what it wrote; later copies are left out."""
     pairs: dict[Path, Path] = {}
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         done = remove_from_file(RemovalTask(path, out, key))
@@ -35,7 +35,9 @@ def made_folders(work: Path) -> tuple[Path, Path]:
     Raises:
         MedsynthError: a step of it failed.
     """
-    write_phantom(work / "scans", patients=6, scans=1, seed=0, shape=(16, 16, 8), spacing=(24.0, 24.0, 48.0))
+    write_phantom(
+        work / "scans", patients=6, scans=1, seed=0, form="nifti", shape=(16, 16, 8), spacing=(24.0, 24.0, 48.0)
+    )
     cases, run, samples = work / "cases", work / "run", work / "samples"
     quick = ["trainer.steps=2", "trainer.validate_every=1", "trainer.checkpoint_every=2", "trainer.preview_every=2"]
     size = ["data.resampling.size=[8,8,8]", "data.resampling.spacing=null", "data.label=null"]

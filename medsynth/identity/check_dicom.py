@@ -35,7 +35,7 @@ def check_dicom(path: Path, content: bytes, findings: Findings) -> Dataset | Non
             dataset = read_file(path)
         except UnreadableError:
             findings.add("unread", "file")
-            _search(content, set(), findings)
+            _search(content, None, findings)
             return None
         walk = Walk(findings, said_of(dataset))
         walk.dataset(dataset.file_meta)
@@ -53,7 +53,7 @@ def check_dicom(path: Path, content: bytes, findings: Findings) -> Dataset | Non
     for pixels in walk.pixels:
         if len(pixels) >= _LEAST_RUN:
             body = body.replace(pixels, bytes(4))
-    _search(body, walk.texts, findings)
+    _search(body, walk, findings)
     return dataset
 
 
@@ -69,15 +69,20 @@ def _check_preamble(content: bytes, findings: Findings) -> None:
         findings.add("hidden", "preamble", preamble.decode("latin-1"))
 
 
-def _search(body: bytes, seen: set[str], findings: Findings) -> None:
+def _search(body: bytes, walk: Walk | None, findings: Findings) -> None:
     """Text in the bytes that no judged value holds."""
     for _, text in runs(body, _LEAST_RUN):
-        if not _is_seen(text, seen) and is_wordy(text):
+        if (walk is None or not _is_seen(text, walk)) and is_wordy(text):
             findings.add_all(judge(text), "bytes")
     for _, text in wide_runs(body):
         findings.add_all(judge(text), "bytes")
 
 
-def _is_seen(text: str, seen: set[str]) -> bool:
-    """Whether a run is a judged value, bytes of the element's head apart that happen to be printable."""
-    return any(text[start : len(text) - end] in seen for start in range(3) for end in range(3))
+def _is_seen(text: str, walk: Walk) -> bool:
+    """Whether a run is a judged value, bytes of an element's head apart that happen to be printable."""
+    for end in range(len("ggeeVR") + 1):
+        if end > 2 and text[len(text) - end :] not in walk.heads:
+            continue
+        if any(text[start : len(text) - end] in walk.texts for start in range(3)):
+            return True
+    return False

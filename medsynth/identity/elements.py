@@ -237,7 +237,8 @@ def _worded(element: DataElement, place: Place) -> Any:
 def _numbers(element: DataElement) -> Any:
     """Numbers that are no number of somebody's: seven digits and more only where so much is counted or measured."""
     values = checked_numbers(element, element.VR, None)
-    if not values or (not _LARGE.search(element.keyword) and any(map(is_long, values))) or spells(values, element.VR):
+    may_be_long = element.VR == "AT" or _LARGE.search(element.keyword)
+    if not values or spells(values, element.VR) or (not may_be_long and any(map(is_long, values))):
         return None
     return one_or_more(values)
 

@@ -1,6 +1,7 @@
 """Every element of a DICOM data set at every depth, judged by its meaning; what has no meaning here is a finding."""
 
 import re
+import struct
 from typing import Any
 
 from pydicom._private_dict import private_dictionaries
@@ -37,12 +38,14 @@ class Walk:
 
     Attributes:
         texts: printable runs of all values that were judged, so that a search of the raw bytes can pass over them.
+        heads: beginnings of elements (tag and VR) of three letters and more, as they look among printable bytes.
         pixels: bytes of all pixel data that were met.
     """
 
     def __init__(self, findings: Findings, said: Said) -> None:
         self._findings, self._said = findings, said
         self.texts: set[str] = set()
+        self.heads: set[str] = set()
         self.pixels: list[bytes] = []
 
     def dataset(self, dataset: Dataset, above: str = "") -> None:
@@ -64,7 +67,11 @@ class Walk:
                 self._findings.add("unread", place)
 
     def _element(self, dataset: Dataset, tag: BaseTag, place: str) -> None:
-        raw = _raw_bytes(dataset.get_item(tag))
+        known = dataset.get_item(tag)
+        raw = _raw_bytes(known)
+        for order in ("<HH", ">HH"):
+            head = struct.pack(order, tag.group, tag.element).decode("latin-1") + str(getattr(known, "VR", None) or "")
+            self.heads.update(head[:end] for end in range(3, len(head) + 1))
         self.texts.update(text for _, text in runs(raw))
         if tag in _PIXELS:
             self._pixel_data(dataset, tag, raw, place)

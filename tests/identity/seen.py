@@ -5,11 +5,12 @@ from pathlib import Path, PurePosixPath
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag
 
 from medsynth.data.dicom_file import quiet
 from medsynth.identity.check import Checker
-from medsynth.identity.finding import Finding, Marker
+from medsynth.identity.finding import Finding, Findings, Marker
+from medsynth.identity.header_walk import Walk, said_of
 from tests.identity.keep_list import KEEP_LIST
 from tests.identity.planting import found_in
 
@@ -55,20 +56,33 @@ def raw_values(dataset: Dataset, above: str = "") -> Iterator[tuple[str, bytes]]
             yield from raw_values(item, place + ">")
 
 
-def kept_values(dataset: Dataset, above: str = "", depth: str = "") -> Iterator[tuple[str, str, str]]:
-    """Public elements of the keep-list that hold something: a path with numbers of items, the checker's place, the value."""
+def kept_values(dataset: Dataset, above: str = "") -> Iterator[tuple[str, str]]:
+    """Public elements of the keep-list that hold something: a path with the numbers of items, and the value."""
+    for level, tag, path in _kept(dataset, above):
+        value = level[tag].value
+        if value not in (None, "", b"") and value != []:
+            yield path, str(value)
+
+
+def judged_values(dataset: Dataset) -> Iterator[tuple[str, list[Finding]]]:
+    """Every element of the keep-list, empty ones too, by its keyword, with what the checker finds in it alone."""
+    for level, tag, path in _kept(dataset, ""):
+        findings = Findings(Marker())
+        Walk(findings, said_of(dataset))._element(level, tag, path)
+        yield path.rpartition("/")[2], list(findings)
+
+
+def _kept(dataset: Dataset, above: str) -> Iterator[tuple[Dataset, BaseTag, str]]:
     for tag in sorted(dataset.keys()):
-        place = f"{above}({tag.group:04X},{tag.element:04X})"
         try:
-            element = dataset[Tag(tag)]
-            value = element.value
+            element = dataset[tag]
+            items = list(element.value) if element.VR == "SQ" and not tag.is_private else []
         except Exception:  # a value that its VR cannot hold is no number of a scanner
             continue
-        if element.VR == "SQ":
-            for number, item in enumerate(value if not tag.is_private else ()):
-                yield from kept_values(item, place + ">", f"{depth}{tag}/{number}/")
-        elif element.keyword in KEEP_LIST and value not in (None, "", b"") and value != []:
-            yield f"{depth}{element.keyword}", place, str(value)
+        if element.keyword in KEEP_LIST:
+            yield dataset, tag, f"{above}{element.keyword}"
+        for number, item in enumerate(items):
+            yield from _kept(item, f"{above}{tag}/{number}/")
 
 
 def findings_of(path: Path, name: str = "IM-0001.dcm") -> list[Finding]:

@@ -10,11 +10,9 @@ from medsynth.cli.main import main
 from medsynth.data.dicom_file import quiet
 from medsynth.errors import MedsynthError
 from medsynth.identity.check import Checker, check
-from medsynth.identity.finding import Findings, Marker
-from medsynth.identity.header_walk import Walk, said_of
 from tests.identity.clean_files import clean_dicom, clean_nifti, nest, packed, save
-from tests.identity.keep_list import KEEP_LIST
 from tests.identity.planted import plants
+from tests.identity.seen import judged_values
 
 PLANTS = plants()
 
@@ -97,14 +95,10 @@ def test_few_values_of_real_acquisitions_are_findings(test_data: Path) -> None:
                 dataset = pydicom.dcmread(path, stop_before_pixels=True)
             except pydicom.errors.InvalidDicomError:
                 continue
-            for level in (dataset, *(item for one in dataset.iterall() if one.VR == "SQ" for item in one.value)):
-                kept = [tag for tag in sorted(level.keys()) if pydicom.datadict.keyword_for_tag(tag) in KEEP_LIST]
-                for tag in kept:
-                    findings = Findings(Marker())
-                    Walk(findings, said_of(dataset))._element(level, tag, str(tag))
-                    values += 1
-                    if len(findings):
-                        false.setdefault(pydicom.datadict.keyword_for_tag(tag), []).append(len(findings))
+            for keyword, findings in judged_values(dataset):
+                values += 1
+                if findings:
+                    false.setdefault(keyword, []).append(len(findings))
     wrong = sum(map(len, false.values()))
     print(f"{values} values of {len(paths)} files, {wrong} false findings ({wrong / values:.2%}): {sorted(false)}")
     assert values > 5000
