@@ -48,7 +48,7 @@ LargestImagePixelValue LossyImageCompression ReceiveCoilName SAR
 
 
 NO_SCANNERS_WORD = {"0Y", "747197466", "['DERIVED', 'PRIMARY', 'POST_PROCESSED', 'RT', '', '', '', '', '100000']"}
-"""An age that is none, a Series Number of nine digits, and a free number: the only ones of KEPT that change in these series."""
+"""An age that is none, a Series Number of nine digits, a free number: the only ones of KEPT that change here."""
 
 
 def cleaned(dataset: Dataset, **options: object) -> Dataset:
