@@ -64,9 +64,18 @@ def kept_values(dataset: Dataset, above: str = "") -> Iterator[tuple[str, str]]:
             yield path, str(value)
 
 
-def judged_values(dataset: Dataset) -> Iterator[tuple[str, list[Finding]]]:
-    """Every element of the keep-list, empty ones too, by its keyword, with what the checker finds in it alone."""
+def judged_values(dataset: Dataset, name: str = "") -> Iterator[tuple[str, list[Finding]]]:
+    """Every element of the keep-list, empty ones too, by its keyword, with what the checker finds in it alone.
+
+    Args:
+        dataset: to look at; changed where a name is given.
+        name: comes into every text first, and texts alone are given back then.
+    """
     for level, tag, path in _kept(dataset, ""):
+        if name and level[tag].VR not in ("CS", "LO", "SH", "LT", "ST", "UT"):
+            continue
+        if name:
+            level[tag].value = name
         findings = Findings(Marker())
         Walk(findings, said_of(dataset))._element(level, tag, path)
         yield path.rpartition("/")[2], list(findings)
