@@ -271,14 +271,8 @@ def main() -> int:
         for row in rows(chosen, Path(work)):
             missed += not row.met
             ratio = f"{row.count / max(row.of, 1):.2%}"
-            table.add_row(
-                row.what,
-                str(row.of),
-                str(row.count),
-                ratio,
-                row.bar,
-                "" if row.bar == "none" else "met" if row.met else "missed",
-            )
+            verdict = "" if row.bar == "none" else "met" if row.met else "missed"
+            table.add_row(row.what, str(row.of), str(row.count), ratio, row.bar, verdict)
     Console(width=140).print(table)
     return 1 if missed else 0
 

@@ -18,7 +18,7 @@ TEXT_VRS = frozenset({"LO", "SH", "LT", "ST", "UT", "UC"})
 BINARY_NUMBERS = frozenset({"US", "SS", "UL", "SL", "FL", "FD", "UV", "SV", "AT"})
 _CONTEXT_GROUP = re.compile(r"1\.2\.840\.10008\.6\.1\.\d{1,4}")  # PS3.6 Table A-3
 _LONG = 10**6
-_SPELT = re.compile(rb"(?=[0-9 ,.^=-]*[A-Za-z])[A-Za-z0-9 ,.^=-]{8,}")
+_SPELT = re.compile(rb"(?=[0-9 ,._^=-]*[A-Za-z])[A-Za-z0-9 ,._^=-]{8,}")
 _LONGEST = {"LO": 64, "SH": 16, "CS": 16, "AE": 16, "ST": 1024, "LT": 10240, "UT": 10240, "UC": 10240, "PN": 64}
 _NUMBER = {
     "DS": re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"),
@@ -123,7 +123,7 @@ def is_long(value: Any) -> bool:
 def spells(values: Sequence[Any], vr: str) -> bool:
     """Whether binary numbers are text when read as bytes: eight letters and digits in a row.
 
-    >>> spells([30033, 28257, 29796, 20319, 29812, 27753], "US"), spells([512, 0, 0, 512], "US")
+    >>> spells([30033, 28257, 29796, 20318, 29812, 27753], "US"), spells([512, 0, 0, 512], "US")
     (True, False)
     """
     form = {"AT": "2H", "US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"}.get(vr)

@@ -29,7 +29,7 @@ def test_the_same_bytes_under_another_name_are_judged_like_any_text(name: str, t
 def test_nothing_is_found_in_what_the_options_retain(tmp_path: Path) -> None:
     dataset = claiming()
     dataset.StudyDate, dataset.ContentTime, dataset.StationName = "20140302", "101523.25", "CT_7"
-    dataset.DeviceSerialNumber, dataset.ReceiveCoilName, dataset.PatientSize = "35135", "HRBRAIN", "1.7"
+    dataset.DeviceSerialNumber, dataset.ReceiveCoilName, dataset.PatientSize = "35135", "KHQ8", "1.7"
     dataset.SoftwareVersions, dataset.ManufacturerModelName = ["453561454581", "2010/06/30", "syngo"], "Ingenia 4711"
     dataset.AdditionalPatientHistory, dataset.ConversionType, dataset.BodyPartExamined = "Thorax", "WSD", "CSPINE"
     siemens = dataset.private_block(0x0019, "SIEMENS MR HEADER", create=True)
@@ -45,7 +45,7 @@ def test_nothing_is_found_in_what_the_options_retain(tmp_path: Path) -> None:
 
 def test_without_the_claim_the_device_is_found(tmp_path: Path) -> None:
     dataset = clean_dicom()
-    dataset.StationName, dataset.DeviceSerialNumber, dataset.ReceiveCoilName = "CT_7", "35135", "HRBRAIN"
+    dataset.StationName, dataset.DeviceSerialNumber, dataset.ReceiveCoilName = "CT_7", "35135", "KHQ8"
     dataset.SoftwareVersions, dataset.AdditionalPatientHistory = "453561454581", "Thorax"
     save(dataset, tmp_path / "IM-0001.dcm")
     assert sorted(finding.kind for finding in found_in(tmp_path)) == ["device", "device", "element", "number", "words"]
