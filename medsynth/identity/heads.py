@@ -1,0 +1,235 @@
+"""A head in a volume of MR or CT: its skin, its skull and about where its brain lies, from anatomy alone.
+
+Nothing is learned. The skin is the border between air and tissue, at a tenth of the robust range as in
+BET (Smith, Hum. Brain Mapp. 17:143, 2002); the skull is the layer without signal below it in MR, or with
+that of bone in CT; the brain is what stays in one piece around the middle once thin bridges are eroded
+(Atkins and Mackiewich, IEEE Trans. Med. Imaging 17:98, 1998).
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from medsynth.geometry import Geometry
+
+STEP_MM = 2.5
+"""Voxel size of the grid on which heads are looked for."""
+
+_AIR_HU, _BONE_HU, _SOFT_HU = -400.0, 300.0, (0.0, 90.0)
+_ADULT_WIDTH_MM = 155.0
+_WIDTH_MM, _LENGTH_MM = (90.0, 220.0), (110.0, 270.0)
+"""Widths and lengths of heads with skin, from infants to large adults, ears and pads included."""
+
+_SKULL_RATIO, _SKULL_SHARE = 0.72, 0.7
+_BRAIN_ML = (400.0, 2000.0)
+_VOXEL_ML = STEP_MM**3 / 1000
+
+
+class Grid(NamedTuple):
+    """A volume on a grid along RAS with cubes of STEP_MM.
+
+    Args:
+        values: (X, Y, Z) float32; 0 (air in CT) where nothing was seen.
+        seen: (X, Y, Z), what lies inside the scan's field of view.
+        origin: (3,) RAS mm of voxel (0, 0, 0).
+        ct: whether values are HU.
+    """
+
+    values: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+    origin: NDArray[np.float64]
+    ct: bool
+
+
+class Head(NamedTuple):
+    """A head-sized thing below a dome.
+
+    Args:
+        tissue: (X, Y, Z), its skin and what is inside.
+        centre: (3,) about the middle of the vault, in voxels of the grid.
+        scale: its width in those of an adult.
+        closed: whether the top of the dome is in the picture.
+        whole: whether the vault touches no side of the field of view.
+    """
+
+    tissue: NDArray[np.bool_]
+    centre: NDArray[np.float64]
+    scale: float
+    closed: bool
+    whole: bool
+
+
+def regrid(array: NDArray[Any], geometry: Geometry, modality: str | None = None) -> Grid:
+    """Average and resample (linear) onto a grid along RAS that holds the whole volume.
+
+    Args:
+        array: (X, Y, Z) of numbers, of any orientation and spacing.
+        geometry: its place.
+        modality: "CT" where values are HU; None decides by whether air is there at -1000.
+    """
+    factors = np.maximum(1, np.floor(STEP_MM / np.array(geometry.spacing) + 1e-6)).astype(int)
+    factors = np.minimum(factors, array.shape)
+    sides = np.array(array.shape) // factors
+    cut = array[tuple(slice(0, int(side * factor)) for side, factor in zip(sides, factors, strict=True))]
+    blocks = cut.reshape([int(n) for pair in zip(sides, factors, strict=True) for n in pair])
+    small = np.nan_to_num(blocks.mean((1, 3, 5), dtype=np.float32))
+    matrix = geometry.affine[:3, :3] * factors
+    first = geometry.affine[:3, 3] + geometry.affine[:3, :3] @ ((factors - 1) / 2)
+    corners = matrix @ np.stack(np.meshgrid(*[(-0.5, side - 0.5) for side in sides], indexing="ij")).reshape(3, -1)
+    low, high = corners.min(1) + first, corners.max(1) + first
+    shape = tuple(int(n) for n in np.maximum(1, np.ceil((high - low) / STEP_MM - 1e-6)))
+    origin = low + STEP_MM / 2
+    inverse = np.linalg.inv(matrix)
+    step, start = inverse * STEP_MM, inverse @ (origin - first)
+    values = ndimage.affine_transform(small, step, start, output_shape=shape, order=1, mode="nearest")
+    seen = np.ones(shape, dtype=bool)
+    for axis in range(3):
+        steps = [step[axis, k] * np.arange(shape[k]).reshape([-1 if k == j else 1 for j in range(3)]) for k in range(3)]
+        index = start[axis] + steps[0] + steps[1] + steps[2]
+        seen &= (index > -0.51) & (index < sides[axis] - 0.49)
+    ct = modality in (None, "CT") and bool(np.percentile(values[seen], 1) < -500)
+    values[~seen] = -1000 if ct else 0
+    return Grid(values, seen, origin, ct)
+
+
+def heads(grid: Grid) -> Iterator[Head]:
+    """What may be a head with its top towards +z, at thresholds from low to high (for noisy air)."""
+    low, high = np.percentile(grid.values[grid.seen], [2, 98])
+    thresholds = [_AIR_HU] if grid.ct else [low + share * (high - low) for share in (0.1, 0.25)]
+    for threshold in thresholds:
+        head = _head(_largest((grid.values > threshold) & grid.seen), grid.seen)
+        if head is not None:
+            yield head
+
+
+def has_skull(grid: Grid, head: Head) -> bool:
+    """Whether a layer of bone lies below the surface of the vault, or of its rim where the top is cut off."""
+    rise = np.radians(np.arange(10, 85, 7.5) if head.closed else np.array([-4.0, 0.0, 4.0]))
+    profiles = list(_profiles(grid, head, rise))
+    if len(profiles) < 24:
+        return False
+    if grid.ct:
+        return bool(np.mean([depths[:22].max() > _BONE_HU for depths in profiles]) > _SKULL_SHARE)
+    return bool(np.median([_signal_void(depths) for depths in profiles]) < _SKULL_RATIO)
+
+
+def brain_of(grid: Grid, head: Head) -> NDArray[np.bool_] | None:
+    """About where the brain is, (X, Y, Z); None where it cannot be told from what lies around it."""
+    near = _distance_mm(head, grid.values.shape) < 60 * head.scale
+    near &= np.arange(grid.values.shape[2]) > head.centre[2]
+    filled = ndimage.binary_fill_holes(ndimage.binary_closing(head.tissue, iterations=2) | head.tissue)
+    if grid.ct:
+        within = (grid.values > _SOFT_HU[0]) & (grid.values < _SOFT_HU[1])
+    else:
+        middle = np.median(grid.values[near & head.tissue]) if (near & head.tissue).any() else 0
+        within = (grid.values > 0.55 * middle) & (grid.values < 1.9 * middle)
+    within &= ndimage.distance_transform_edt(filled) * STEP_MM > 8
+    depth = ndimage.distance_transform_edt(within)
+    for erosion in (2.2, 3.0, 4.0):
+        labels, count = ndimage.label(depth > erosion)
+        sizes = np.bincount(labels[near], minlength=count + 1)
+        sizes[0] = 0
+        if not sizes.any():
+            return None
+        brain = within & (ndimage.distance_transform_edt(labels != sizes.argmax()) <= erosion + 0.7)
+        if _BRAIN_ML[0] < brain.sum() * _VOXEL_ML < _BRAIN_ML[1] and _is_inside(brain, head):
+            return np.asarray(brain)
+    return None
+
+
+def turned(grid: Grid, axis: int, sign: int) -> Grid:
+    """The grid with what lay towards `sign` of `axis` now towards +z; places in mm are lost."""
+
+    def turn(array: NDArray[Any]) -> NDArray[Any]:
+        return np.moveaxis(array if sign > 0 else np.flip(array, axis), axis, 2)
+
+    return Grid(turn(grid.values), turn(grid.seen), grid.origin, grid.ct)
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    labels, count = ndimage.label(ndimage.binary_opening(mask))
+    if not count:
+        return np.zeros_like(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray(labels == sizes.argmax())
+
+
+def _head(tissue: NDArray[np.bool_], seen: NDArray[np.bool_]) -> Head | None:
+    """The upper end of a thing, where its cross-section is a head's."""
+    levels = np.flatnonzero(tissue.sum((0, 1)) * STEP_MM**2 > 1000)
+    if len(levels) == 0 or (levels[-1] - levels[0]) * STEP_MM < 40:
+        return None
+    top = int(levels[-1])
+    above = np.zeros_like(seen)
+    above[:, :, :-1] = seen[:, :, 1:]
+    lid = max(0, top - round(60 / STEP_MM))
+    closed = (tissue & ~above)[:, :, lid:].any(2).sum() * STEP_MM**2 < 4000
+    depths = (50, 55, 60, 65, 70) if closed else (5, 10, 15, 20)
+    at = [level for level in (top - round(depth / STEP_MM) for depth in depths) if level >= 0]
+    vault = tissue[:, :, max(0, top - round(70 / STEP_MM)) : top]
+    spans = [(np.flatnonzero(tissue[:, :, k].any(1)), np.flatnonzero(tissue[:, :, k].any(0))) for k in at]
+    spans = [span for span in spans if len(span[0])]
+    if not spans:
+        return None
+    width = float(np.median([len(across) for across, _ in spans])) * STEP_MM
+    length = float(np.median([len(along) for _, along in spans])) * STEP_MM
+    inner = ndimage.binary_erosion(seen, border_value=0)[:, :, max(0, top - round(70 / STEP_MM)) : top]
+    whole = (vault & ~inner).any(2).sum() * STEP_MM**2 < 4000
+    if width > _WIDTH_MM[1] or length > _LENGTH_MM[1]:
+        return None
+    if whole and (width < _WIDTH_MM[0] or length < _LENGTH_MM[0]):
+        return None
+    scale = float(np.clip(width / _ADULT_WIDTH_MM, 0.6, 1.3)) if whole else 1.0
+    sides = [np.flatnonzero(vault.any((1, 2))), np.flatnonzero(vault.any((0, 2)))]
+    down = 80 * scale if closed else 12
+    centre = np.array([*[(side[0] + side[-1]) / 2 for side in sides], top - down / STEP_MM])
+    return Head(tissue, centre, scale, bool(closed), bool(whole))
+
+
+def _profiles(grid: Grid, head: Head, rise: NDArray[np.float64]) -> Iterator[NDArray[np.float32]]:
+    """Values from the skin inwards, a millimetre apart, along rays to the middle of the vault."""
+    rays = [
+        (np.sin(turn) * np.cos(up), np.cos(turn) * np.cos(up), np.sin(up))
+        for up in rise
+        for turn in np.linspace(0, 2 * np.pi, max(4, int(48 * np.cos(up))), endpoint=False)
+    ]
+    reach = np.arange(0, 170 * head.scale, 1.0)
+    points = head.centre[:, None, None] + np.array(rays).T[:, :, None] * reach / STEP_MM
+    tissue = ndimage.map_coordinates(head.tissue.astype(np.float32), points, order=1) > 0.5
+    values = ndimage.map_coordinates(grid.values, points, order=1)
+    seen = ndimage.map_coordinates(grid.seen.astype(np.uint8), points, order=0) > 0
+    for ray in range(len(rays)):
+        if tissue[ray].any():
+            skin = len(reach) - 1 - int(tissue[ray, ::-1].argmax())
+            if 44 < skin < len(reach) - 5 and seen[ray, skin + 3]:
+                yield values[ray, : skin + 1][::-1]
+
+
+def _signal_void(depths: NDArray[np.float32]) -> float:
+    """The least signal between skin and brain, in that of the darker of the two."""
+    skin = int(depths[:12].argmax())
+    around = min(float(depths[skin]), float(np.median(depths[24:42])))
+    return float(depths[skin : skin + 16].min()) / max(around, 1e-6)
+
+
+def _distance_mm(head: Head, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    sides = [
+        ((np.arange(shape[k]) - head.centre[k]) * STEP_MM).reshape([-1 if k == j else 1 for j in range(3)]) ** 2
+        for k in range(3)
+    ]
+    return np.asarray(np.sqrt(sides[0] + sides[1] + sides[2]))
+
+
+def _is_inside(brain: NDArray[np.bool_], head: Head) -> bool:
+    """Whether, level by level, the brain is narrower than the head by scalp and skull."""
+    for level in np.flatnonzero(brain.sum((0, 1)) * STEP_MM**2 > 2000):
+        for axis in (0, 1):
+            skin = np.flatnonzero(head.tissue[:, :, level].any(1 - axis))
+            inner = np.flatnonzero(brain[:, :, level].any(1 - axis))
+            if (len(skin) - len(inner)) * STEP_MM < 15 and 0 < skin[0] and skin[-1] < brain.shape[axis] - 1:
+                return False
+    return True
