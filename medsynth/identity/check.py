@@ -17,6 +17,7 @@ from medsynth.files import sha256_json, write_json
 from medsynth.identity import check_tables
 from medsynth.identity.byte_text import is_wordy, runs
 from medsynth.identity.check_dicom import check_dicom, is_dicom
+from medsynth.identity.check_faces import faces_in_nifti, faces_in_series
 from medsynth.identity.check_names import check_names
 from medsynth.identity.check_nifti import check_nifti, open_gzip
 from medsynth.identity.check_pictures import check_picture
@@ -70,6 +71,7 @@ class Checker:
         allowed: texts that are said to be fine, whatever their shape.
         marker: makes the marks; a new one when None.
         pixels: looks for text in pictures; None does not. Its `finish` has to be asked after the last file.
+        faces: whether to look for faces in volumes that are one file.
     """
 
     def __init__(
@@ -78,7 +80,9 @@ class Checker:
         allowed: frozenset[str] = frozenset(),
         marker: Marker | None = None,
         pixels: PixelCheck | None = None,
+        faces: bool = True,
     ) -> None:
+        self._faces = faces
         self._known = known or KnownIdentifiers(())
         self._allowed = frozenset(plain(text) for text in allowed)
         self._marker = marker or Marker()
@@ -116,6 +120,8 @@ class Checker:
         ):
             for _, identifier in self._known.find(searched) if searched else ():
                 findings.add("known", place, identifier)
+        if self._faces and kind == "nifti":
+            faces_in_nifti(path, findings)
         return Checked(kind, [*findings, *seen], hashlib.sha256(content).hexdigest())
 
     def _look(self, number: int, seen: list[Finding]) -> Look:
@@ -140,6 +146,7 @@ def check(
     known: Path | None = None,
     allow: Path | None = None,
     text: str = "look",
+    faces: str = "look",
     progress: bool = True,
 ) -> Report:
     """Check every file below a folder, and its name.
@@ -150,22 +157,25 @@ def check(
         known: file with identifiers that must not occur, one a line.
         allow: file with texts that are no findings, one a line.
         text: "look" for text in pictures, or "skip"; then the report says that pixels were not looked at.
+        faces: "look" for faces of heads in MR and CT, or "skip".
         progress: show a bar.
 
     Raises:
         MedsynthError: `folder` is no folder or empty, `out` lies inside it, a list cannot be read, or the detector of
             text is not installed.
-        UsageError: `text` is neither.
+        UsageError: `text` or `faces` is neither.
     """
-    if text not in ("look", "skip"):
-        raise UsageError("text is look or skip")
+    for name, chosen in (("text", text), ("faces", faces)):
+        if chosen not in ("look", "skip"):
+            raise UsageError(f"{name} is look or skip")
     if not folder.is_dir():
         raise MedsynthError(f"folder names no folder: {folder}")
     if out is not None and out.resolve().is_relative_to(folder.resolve()):
         raise MedsynthError("out lies inside folder, and what is checked is not changed; choose an out beside it")
     identifiers = KnownIdentifiers(read_list(known) if known else ())
     pixels = PixelCheck(_finder() if text == "look" else None)
-    checker = Checker(identifiers, frozenset(read_list(allow) if allow else ()), pixels=pixels)
+    allowed = frozenset(read_list(allow) if allow else ())
+    checker = Checker(identifiers, allowed, pixels=pixels, faces=faces == "look")
     paths = sorted(_files(folder), key=lambda path: path.relative_to(folder).as_posix())
     if not paths:
         raise MedsynthError(f"{folder} holds no file: name the folder that is to be checked")
@@ -174,6 +184,10 @@ def check(
         checked.append(checker.file(path, PurePosixPath(path.relative_to(folder).as_posix()), number))
     for late in pixels.finish():
         checked[late.file].findings.append(late)
+    if faces == "look":
+        dicom = [(number, path) for number, path in enumerate(paths) if checked[number].format == "dicom"]
+        for finding in faces_in_series(dicom):
+            checked[finding.file].findings.append(finding)
     report = _report(checked, _records(folder, paths), known=len(identifiers), text=text, unlooked=pixels.unlooked)
     if out is not None:
         write_json(out / REPORT_FILE, report.content)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
-from medsynth.identity.heads import STEP_MM, Grid, Head, brain_of, has_skull, heads, regrid, turned
+from medsynth.identity.heads import STEP_MM, Grid, Head, brain_of, has_skull, head_of, regrid, tissues, turned
 
 REASONS = {
     "seen": "tissue lies where the face is",
@@ -27,16 +27,16 @@ REASONS = {
 }
 """Why a volume is said to show a face."""
 
-_LEAST_MM, _LARGEST_MM = 40.0, 3000.0
+LEAST_MM, _LARGEST_MM = 40.0, 3000.0
 _ANGLES = (30.0, 42.0, 55.0)
 """Degrees below the brain's long axis in which the blanking planes look."""
 _TEST_ANGLE = 45.0
 _AWAY_MM = 8.0
 _SLACK_MM = 8.0
-_LEAST_ML = 20.0
+_LEAST_ML = 8.0
 _BARE_ML = 2400.0
 """More than any brain without its head."""
-_SYMMETRY = 0.75
+_SYMMETRY = 0.88
 _MODALITIES = (None, "MR", "CT")
 _VOXEL_ML = STEP_MM**3 / 1000
 
@@ -82,21 +82,19 @@ def find_face(array: NDArray[Any], geometry: Geometry, modality: str | None = No
     extent = np.array(geometry.shape) * np.array(geometry.spacing)
     if extent.max() > _LARGEST_MM:
         return Face(why="size")
-    if extent.min() < _LEAST_MM:
+    if extent.min() < LEAST_MM:
         return None
     grid = regrid(array, geometry, modality)
+    masks = tissues(grid)
     bare = False
-    for head in heads(grid):
-        if has_skull(grid, head):
+    for tissue in masks:
+        head = head_of(grid, tissue)
+        if head is not None and has_skull(grid, head):
             return _face_of(grid, head)
-        bare |= head.closed and head.tissue.sum() * _VOXEL_ML > _BARE_ML
+        bare |= head is not None and head.closed and tissue.sum() * _VOXEL_ML > _BARE_ML
     if bare:
         return Face(why="unplaced")
-    for axis, sign in ((2, -1), (1, 1), (1, -1), (0, 1), (0, -1)):
-        other = turned(grid, axis, sign)
-        if any(head.closed and head.whole and has_skull(other, head) for head in heads(other)):
-            return Face(why="turned")
-    return None
+    return Face(why="turned") if any(_lies_otherwise(grid, tissue) for tissue in masks) else None
 
 
 def blank_face(array: NDArray[Any], geometry: Geometry, face: Face) -> NDArray[Any]:
@@ -129,6 +127,16 @@ def _require(array: NDArray[Any], geometry: Geometry) -> None:
         raise ValueError(f"an array of shape {array.shape} is not on a grid of shape {geometry.shape}")
     if array.dtype.kind not in "biuf":
         raise ValueError(f"voxels of type {array.dtype} are no real numbers")
+
+
+def _lies_otherwise(grid: Grid, tissue: NDArray[np.bool_]) -> bool:
+    """Whether a whole head shows when another side is taken for up."""
+    for axis, sign in ((2, -1), (1, 1), (1, -1), (0, 1), (0, -1)):
+        other, mask = turned(grid, tissue, axis, sign)
+        head = head_of(other, mask)
+        if head is not None and head.closed and head.whole and has_skull(other, head):
+            return True
+    return False
 
 
 def _face_of(grid: Grid, head: Head) -> Face | None:

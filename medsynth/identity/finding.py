@@ -30,6 +30,7 @@ KINDS: Mapping[str, str] = {
     "hidden": "content outside of what the format holds",
     "text": "text that is drawn in the picture, marks of side apart",
     "unseen": "pixels that could not be looked at",
+    "face": "a head in MR or CT whose face can, or may, be seen",
     "declared": "the file itself says that it shows who it is",
     "unread": "something that could not be read",
 }

@@ -23,8 +23,11 @@ _ADULT_WIDTH_MM = 155.0
 _WIDTH_MM, _LENGTH_MM = (90.0, 220.0), (110.0, 270.0)
 """Widths and lengths of heads with skin, from infants to large adults, ears and pads included."""
 
+_LEAST_HEIGHT_MM = 40.0
 _SKULL_RATIO, _SKULL_SHARE = 0.72, 0.7
 _BRAIN_ML = (400.0, 2000.0)
+_LEAST_CUT = 4000.0
+"""mm2 of tissue at the border of the field of view from which on it counts as cut."""
 _VOXEL_ML = STEP_MM**3 / 1000
 
 
@@ -75,7 +78,7 @@ def regrid(array: NDArray[Any], geometry: Geometry, modality: str | None = None)
     sides = np.array(array.shape) // factors
     cut = array[tuple(slice(0, int(side * factor)) for side, factor in zip(sides, factors, strict=True))]
     blocks = cut.reshape([int(n) for pair in zip(sides, factors, strict=True) for n in pair])
-    small = np.nan_to_num(blocks.mean((1, 3, 5), dtype=np.float32))
+    small = np.nan_to_num(blocks.mean((1, 3, 5), dtype=np.float32), posinf=0, neginf=0)
     matrix = geometry.affine[:3, :3] * factors
     first = geometry.affine[:3, 3] + geometry.affine[:3, :3] @ ((factors - 1) / 2)
     corners = matrix @ np.stack(np.meshgrid(*[(-0.5, side - 0.5) for side in sides], indexing="ij")).reshape(3, -1)
@@ -95,14 +98,38 @@ def regrid(array: NDArray[Any], geometry: Geometry, modality: str | None = None)
     return Grid(values, seen, origin, ct)
 
 
-def heads(grid: Grid) -> Iterator[Head]:
-    """What may be a head with its top towards +z, at thresholds from low to high (for noisy air)."""
+def tissues(grid: Grid) -> list[NDArray[np.bool_]]:
+    """(X, Y, Z) masks of the largest thing that is no air, at thresholds from low to high (for noisy air in MR)."""
     low, high = np.percentile(grid.values[grid.seen], [2, 98])
     thresholds = [_AIR_HU] if grid.ct else [low + share * (high - low) for share in (0.1, 0.25)]
-    for threshold in thresholds:
-        head = _head(_largest((grid.values > threshold) & grid.seen), grid.seen)
-        if head is not None:
-            yield head
+    return [_largest((grid.values > threshold) & grid.seen) for threshold in thresholds]
+
+
+def head_of(grid: Grid, tissue: NDArray[np.bool_]) -> Head | None:
+    """The upper end of a thing, where its cross-section is a head's."""
+    levels = np.flatnonzero(tissue.sum((0, 1)) * STEP_MM**2 > 1000)
+    if len(levels) == 0 or (levels[-1] - levels[0]) * STEP_MM < _LEAST_HEIGHT_MM:
+        return None
+    top = int(levels[-1])
+    lid = max(0, top - round(60 / STEP_MM))
+    closed = bool(_open_above(tissue, grid.seen)[:, :, lid:].sum() * STEP_MM**2 < _LEAST_CUT)
+    depths = (50, 55, 60, 65, 70) if closed else (5, 10, 15, 20)
+    at = [max(0, top - round(depth / STEP_MM)) for depth in depths]
+    width, length = (
+        float(np.median([np.count_nonzero(tissue[:, :, k].any(1 - axis)) for k in at])) * STEP_MM for axis in (0, 1)
+    )
+    if width > _WIDTH_MM[1] or length > _LENGTH_MM[1]:
+        return None
+    part = slice(max(0, top - round(70 / STEP_MM)), top)
+    vault = tissue[:, :, part]
+    whole = (vault & ~ndimage.binary_erosion(grid.seen)[:, :, part]).sum() * STEP_MM**2 < _LEAST_CUT
+    if whole and (width < _WIDTH_MM[0] or length < _LENGTH_MM[0]):
+        return None
+    scale = float(np.clip(width / _ADULT_WIDTH_MM, 0.6, 1.3)) if whole else 1.0
+    sides = [np.flatnonzero(vault.any((1, 2))), np.flatnonzero(vault.any((0, 2)))]
+    down = 80 * scale if closed else 12
+    centre = np.array([*[(side[0] + side[-1]) / 2 for side in sides], top - down / STEP_MM])
+    return Head(tissue, centre, scale, closed, bool(whole))
 
 
 def has_skull(grid: Grid, head: Head) -> bool:
@@ -140,13 +167,13 @@ def brain_of(grid: Grid, head: Head) -> NDArray[np.bool_] | None:
     return None
 
 
-def turned(grid: Grid, axis: int, sign: int) -> Grid:
-    """The grid with what lay towards `sign` of `axis` now towards +z; places in mm are lost."""
+def turned(grid: Grid, tissue: NDArray[np.bool_], axis: int, sign: int) -> tuple[Grid, NDArray[np.bool_]]:
+    """A grid, and a mask on it, with what lay towards `sign` of `axis` now towards +z; places in mm are lost."""
 
     def turn(array: NDArray[Any]) -> NDArray[Any]:
         return np.moveaxis(array if sign > 0 else np.flip(array, axis), axis, 2)
 
-    return Grid(turn(grid.values), turn(grid.seen), grid.origin, grid.ct)
+    return Grid(turn(grid.values), turn(grid.seen), grid.origin, grid.ct), turn(tissue)
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -158,36 +185,11 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(labels == sizes.argmax())
 
 
-def _head(tissue: NDArray[np.bool_], seen: NDArray[np.bool_]) -> Head | None:
-    """The upper end of a thing, where its cross-section is a head's."""
-    levels = np.flatnonzero(tissue.sum((0, 1)) * STEP_MM**2 > 1000)
-    if len(levels) == 0 or (levels[-1] - levels[0]) * STEP_MM < 40:
-        return None
-    top = int(levels[-1])
+def _open_above(tissue: NDArray[np.bool_], seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tissue above which the field of view ends."""
     above = np.zeros_like(seen)
     above[:, :, :-1] = seen[:, :, 1:]
-    lid = max(0, top - round(60 / STEP_MM))
-    closed = (tissue & ~above)[:, :, lid:].any(2).sum() * STEP_MM**2 < 4000
-    depths = (50, 55, 60, 65, 70) if closed else (5, 10, 15, 20)
-    at = [level for level in (top - round(depth / STEP_MM) for depth in depths) if level >= 0]
-    vault = tissue[:, :, max(0, top - round(70 / STEP_MM)) : top]
-    spans = [(np.flatnonzero(tissue[:, :, k].any(1)), np.flatnonzero(tissue[:, :, k].any(0))) for k in at]
-    spans = [span for span in spans if len(span[0])]
-    if not spans:
-        return None
-    width = float(np.median([len(across) for across, _ in spans])) * STEP_MM
-    length = float(np.median([len(along) for _, along in spans])) * STEP_MM
-    inner = ndimage.binary_erosion(seen, border_value=0)[:, :, max(0, top - round(70 / STEP_MM)) : top]
-    whole = (vault & ~inner).any(2).sum() * STEP_MM**2 < 4000
-    if width > _WIDTH_MM[1] or length > _LENGTH_MM[1]:
-        return None
-    if whole and (width < _WIDTH_MM[0] or length < _LENGTH_MM[0]):
-        return None
-    scale = float(np.clip(width / _ADULT_WIDTH_MM, 0.6, 1.3)) if whole else 1.0
-    sides = [np.flatnonzero(vault.any((1, 2))), np.flatnonzero(vault.any((0, 2)))]
-    down = 80 * scale if closed else 12
-    centre = np.array([*[(side[0] + side[-1]) / 2 for side in sides], top - down / STEP_MM])
-    return Head(tissue, centre, scale, bool(closed), bool(whole))
+    return np.asarray(tissue & ~above)
 
 
 def _profiles(grid: Grid, head: Head, rise: NDArray[np.float64]) -> Iterator[NDArray[np.float32]]:
@@ -199,9 +201,13 @@ def _profiles(grid: Grid, head: Head, rise: NDArray[np.float64]) -> Iterator[NDA
     ]
     reach = np.arange(0, 170 * head.scale, 1.0)
     points = head.centre[:, None, None] + np.array(rays).T[:, :, None] * reach / STEP_MM
-    tissue = ndimage.map_coordinates(head.tissue.astype(np.float32), points, order=1) > 0.5
     values = ndimage.map_coordinates(grid.values, points, order=1)
-    seen = ndimage.map_coordinates(grid.seen.astype(np.uint8), points, order=0) > 0
+    nearest = tuple(np.rint(points).astype(int))
+    inside = np.all(
+        [(index >= 0) & (index < side) for index, side in zip(nearest, grid.seen.shape, strict=True)], axis=0
+    )
+    nearest = tuple(np.where(inside, index, 0) for index in nearest)
+    tissue, seen = inside & head.tissue[nearest], inside & grid.seen[nearest]
     for ray in range(len(rays)):
         if tissue[ray].any():
             skin = len(reach) - 1 - int(tissue[ray, ::-1].argmax())
@@ -230,6 +236,6 @@ def _is_inside(brain: NDArray[np.bool_], head: Head) -> bool:
         for axis in (0, 1):
             skin = np.flatnonzero(head.tissue[:, :, level].any(1 - axis))
             inner = np.flatnonzero(brain[:, :, level].any(1 - axis))
-            if (len(skin) - len(inner)) * STEP_MM < 15 and 0 < skin[0] and skin[-1] < brain.shape[axis] - 1:
+            if (len(skin) - len(inner)) * STEP_MM < 15 and skin[0] > 0 and skin[-1] < brain.shape[axis] - 1:
                 return False
     return True
