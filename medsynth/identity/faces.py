@@ -116,7 +116,7 @@ def blank_face(array: NDArray[Any], geometry: Geometry, face: Face) -> NDArray[A
     if not face.planes:
         raise MedsynthError(f"the face cannot be blanked: {REASONS[face.why]}; exclude the scan")
     blanked = np.array(array)
-    blanked[_in_front(geometry, face)] = array.min()
+    blanked[face_region(geometry, face)] = array.min()
     if find_face(blanked, geometry) is not None:
         raise MedsynthError("the face is still found after it was blanked; exclude the scan")
     return blanked
@@ -186,8 +186,8 @@ def _mirrored(
     return float(brain[tuple(mirror[inside].T)].sum() / len(points))
 
 
-def _in_front(geometry: Geometry, face: Face) -> NDArray[np.bool_]:
-    """(X, Y, Z), the voxels of the face."""
+def face_region(geometry: Geometry, face: Face) -> NDArray[np.bool_]:
+    """The voxels that `blank_face` blanks, (X, Y, Z)."""
     found = np.zeros(geometry.shape, dtype=bool)
     for *normal, offset in face.planes:
         steps = np.array(normal) @ geometry.affine[:3, :3]

@@ -23,7 +23,7 @@ _ADULT_WIDTH_MM = 155.0
 _WIDTH_MM, _LENGTH_MM = (90.0, 220.0), (110.0, 270.0)
 """Widths and lengths of heads with skin, from infants to large adults, ears and pads included."""
 
-_LEAST_HEIGHT_MM = 40.0
+_LEAST_HEIGHT_MM, _LEAST_RAYS = 40.0, 40
 _SKULL_RATIO, _SKULL_SHARE = 0.72, 0.7
 _BRAIN_ML = (400.0, 2000.0)
 _LEAST_CUT = 4000.0
@@ -102,7 +102,7 @@ def tissues(grid: Grid) -> list[NDArray[np.bool_]]:
     """(X, Y, Z) masks of the largest thing that is no air, at thresholds from low to high (for noisy air in MR)."""
     low, high = np.percentile(grid.values[grid.seen], [2, 98])
     thresholds = [_AIR_HU] if grid.ct else [low + share * (high - low) for share in (0.1, 0.25)]
-    return [_largest((grid.values > threshold) & grid.seen) for threshold in thresholds]
+    return [_largest((grid.values > threshold) & grid.seen, 0 if grid.ct else 2) for threshold in thresholds]
 
 
 def head_of(grid: Grid, tissue: NDArray[np.bool_]) -> Head | None:
@@ -133,10 +133,16 @@ def head_of(grid: Grid, tissue: NDArray[np.bool_]) -> Head | None:
 
 
 def has_skull(grid: Grid, head: Head) -> bool:
-    """Whether a layer of bone lies below the surface of the vault, or of its rim where the top is cut off."""
-    rise = np.radians(np.arange(10, 85, 7.5) if head.closed else np.array([-4.0, 0.0, 4.0]))
-    profiles = list(_profiles(grid, head, rise))
-    if len(profiles) < 24:
+    """Whether a layer of bone lies below the surface of the vault; where the top is cut off, below that of its rim."""
+    dome, rim = np.radians(np.arange(10, 85, 7.5)), np.radians([-4.0, 0.0, 4.0])
+    if head.closed:
+        return _is_bony(grid, list(_profiles(grid, head, dome)))
+    lower = head._replace(centre=head.centre - [0, 0, 60 * head.scale / STEP_MM])
+    return any(_is_bony(grid, list(_profiles(grid, one, rise))) for one, rise in ((head, rim), (lower, dome)))
+
+
+def _is_bony(grid: Grid, profiles: list[NDArray[np.float32]]) -> bool:
+    if len(profiles) < _LEAST_RAYS:
         return False
     if grid.ct:
         return bool(np.mean([depths[:22].max() > _BONE_HU for depths in profiles]) > _SKULL_SHARE)
@@ -176,13 +182,16 @@ def turned(grid: Grid, tissue: NDArray[np.bool_], axis: int, sign: int) -> tuple
     return Grid(turn(grid.values), turn(grid.seen), grid.origin, grid.ct), turn(tissue)
 
 
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    labels, count = ndimage.label(ndimage.binary_opening(mask))
+def _largest(mask: NDArray[np.bool_], bridged: int) -> NDArray[np.bool_]:
+    """The largest thing; gaps of so many voxels on either side (a skull without signal) do not part it."""
+    opened = ndimage.binary_opening(mask)
+    joined = opened | ndimage.binary_closing(opened, iterations=bridged) if bridged else opened
+    labels, count = ndimage.label(joined)
     if not count:
         return np.zeros_like(mask)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return np.asarray(labels == sizes.argmax())
+    return np.asarray(opened & (labels == sizes.argmax()))
 
 
 def _open_above(tissue: NDArray[np.bool_], seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
