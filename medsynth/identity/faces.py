@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
@@ -91,7 +92,7 @@ def find_face(array: NDArray[Any], geometry: Geometry, modality: str | None = No
         head = head_of(grid, tissue)
         if head is not None and has_skull(grid, head):
             return _face_of(grid, head)
-        bare |= head is not None and head.closed and tissue.sum() * _VOXEL_ML > _BARE_ML
+        bare |= head is not None and head.closed and _filled_ml(tissue) > _BARE_ML
     if bare:
         return Face(why="unplaced")
     return Face(why="turned") if any(_lies_otherwise(grid, tissue) for tissue in masks) else None
@@ -127,6 +128,11 @@ def _require(array: NDArray[Any], geometry: Geometry) -> None:
         raise ValueError(f"an array of shape {array.shape} is not on a grid of shape {geometry.shape}")
     if array.dtype.kind not in "biuf":
         raise ValueError(f"voxels of type {array.dtype} are no real numbers")
+
+
+def _filled_ml(tissue: NDArray[np.bool_]) -> float:
+    """Volume of a thing, with what it encloses in each axial slice."""
+    return float(sum(ndimage.binary_fill_holes(tissue[:, :, k]).sum() for k in range(tissue.shape[2])) * _VOXEL_ML)
 
 
 def _lies_otherwise(grid: Grid, tissue: NDArray[np.bool_]) -> bool:
