@@ -60,10 +60,9 @@ def reordered(volume: Volume) -> Iterator[Volume]:
 
 
 def resampled(volume: Volume, spacing: float, turn: NDArray[np.float64] | None = None) -> Volume:
-    """On a grid of cubes about the scan's middle (linear), turned or along RAS."""
+    """On a grid of cubes that holds the whole scan (linear), turned or along RAS."""
     turn = np.eye(3) if turn is None else turn
-    sides = np.abs(volume.geometry.direction).T
-    extent = np.array(volume.geometry.shape) * volume.geometry.spacing @ sides
+    extent = np.array(volume.geometry.shape) * volume.geometry.spacing @ np.abs(volume.geometry.direction.T @ turn)
     grid = Geometry.centred([int(side / spacing) for side in extent], [spacing] * 3, turn, volume.geometry.centre)
     change = np.linalg.inv(volume.geometry.affine) @ grid.affine
     smooth = np.maximum(0, spacing / np.array(volume.geometry.spacing) - 1) / 2
@@ -146,7 +145,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     data = parser.parse_args().data
-    heads = {name.partition("/")[2][:6]: Volume(*read_nifti(data / "heads" / name)) for name in HEADS}
+    heads = {
+        Path(name).name.partition(".")[0].partition("-")[0]: Volume(*read_nifti(data / "heads" / name))
+        for name in HEADS
+    }
     stripped = Volume(*read_nifti(data / "heads" / STRIPPED))
     brain = stripped.array > 0
     for name, head in list(heads.items()):
