@@ -1,9 +1,9 @@
 """Faces in MR and CT of the head: whether one can be seen, where, and how to blank it.
 
 A face can be drawn from a head's skin (Schwarz et al., N. Engl. J. Med. 381:1684, 2019). It lies in front of
-and below the brain, so planes that touch the brain from there, a little way off, part the two, as in
-Quickshear (Bischoff-Grethe et al., Hum. Brain Mapp. 28:892, 2007, cut along a brain mask; Schimke and Hale,
-HealthSec 2011, by a plane). Blanking, not blurring (Milchenko and Marcus, Neuroinformatics 11:65, 2013).
+and below the brain, so planes that touch the brain from there, a little way off, part the two: the idea of
+Quickshear (Schimke and Hale, HealthSec 2011), which asks for a brain mask, as Bischoff-Grethe et al. (Hum. Brain
+Mapp. 28:892, 2007) ask for an atlas. The face is blanked, not blurred (Milchenko and Marcus, Neuroinformatics 11:65, 2013).
 
 It fails closed: a head whose face cannot be placed is a finding.
 """
@@ -152,7 +152,7 @@ def _face_of(grid: Grid, head: Head) -> Face | None:
     brain = brain_of(grid, head)
     if brain is None:
         return Face(why="unplaced")
-    points = np.argwhere(brain) * STEP_MM
+    points: NDArray[np.float64] = np.argwhere(brain) * np.float64(STEP_MM)
     middle = points.mean(0)
     axes = _axes(points - middle)
     if axes is None or _mirrored(brain, points, middle, axes[0]) < _SYMMETRY:
@@ -167,7 +167,10 @@ def _face_of(grid: Grid, head: Head) -> Face | None:
     millilitres = float(in_front.sum() * _VOXEL_ML)
     if millilitres < _LEAST_ML * head.scale**3:
         return None
-    placed = tuple((*(float(v) for v in normal), float(offset + normal @ grid.origin)) for normal, offset in planes)
+    placed = tuple(
+        (float(normal[0]), float(normal[1]), float(normal[2]), float(offset + normal @ grid.origin))
+        for normal, offset in planes
+    )
     return Face(why="seen", millilitres=millilitres, planes=placed)
 
 
