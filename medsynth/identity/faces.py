@@ -3,7 +3,7 @@
 A face can be drawn from a head's skin (Schwarz et al., N. Engl. J. Med. 381:1684, 2019). It lies in front of
 and below the brain, so planes that touch the brain from there, a little way off, part the two: the idea of
 Quickshear (Schimke and Hale, HealthSec 2011), which asks for a brain mask, as Bischoff-Grethe et al. (Hum. Brain
-Mapp. 28:892, 2007) ask for an atlas. The face is blanked, not blurred (Milchenko and Marcus, Neuroinformatics 11:65, 2013).
+Mapp. 28:892, 2007) ask for an atlas. Blanked, not blurred as by Milchenko and Marcus (Neuroinformatics 11:65, 2013).
 
 It fails closed: a head whose face cannot be placed is a finding.
 """
