@@ -23,6 +23,7 @@ from medsynth.errors import UnreadableError
 _LARGEST_INFLATED = 512 * 2**20
 _LARGEST_HEADER = 128 * 2**20
 _MOST_READS = 4_000_000  # 12,000 frames of an enhanced MR with 300 reads each
+_BUFFER = 2**16
 _PREAMBLE, _GROUP_LENGTH = 132, 12  # bytes before the file meta information, and of its first element (PS3.10 7.1)
 
 
@@ -60,13 +61,14 @@ def read_file(path: Path, *, stop_before_pixels: bool = False, specific_tags: li
     options: dict[str, Any] = {"stop_before_pixels": stop_before_pixels, "specific_tags": specific_tags}
     limited: _Limited | None = None
     try:
-        with path.open("rb") as file:
-            meta = pydicom.filereader.read_file_meta_info(path)
-            source: BinaryIO = file
-            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-                source = _inflated(path, meta)
-            limited = _Limited(source, path, header=stop_before_pixels)
-            return pydicom.dcmread(cast(BinaryIO, limited), **options)
+        with path.open("rb", buffering=_BUFFER) as file:
+            limited = _Limited(file, path, header=stop_before_pixels)
+            try:
+                return pydicom.dcmread(cast(BinaryIO, limited), **options)
+            except _DeflatedError:
+                meta = pydicom.filereader.read_file_meta_info(path)
+        limited = _Limited(_inflated(path, meta), path, header=stop_before_pixels)
+        return pydicom.dcmread(cast(BinaryIO, limited), **options)
     except UnreadableError:
         raise
     except Exception:  # a parser fed with any bytes fails in any way
@@ -75,27 +77,33 @@ def read_file(path: Path, *, stop_before_pixels: bool = False, specific_tags: li
         raise UnreadableError("the file is cut short or is no DICOM; export it again") from None
 
 
+class _DeflatedError(Exception):
+    """pydicom is about to open a deflated data set, which it does without a limit."""
+
+
 class _Limited:
     """A file that a parser may read only so often: for each element or item it reads at least once."""
 
     def __init__(self, file: BinaryIO, path: Path, *, header: bool) -> None:
-        self._file = file
-        self._bytes = 0 if header else -math.inf
-        self._reads = 0
+        self._read = file.read
+        self._left = _LARGEST_HEADER if header else math.inf
+        self._reads = _MOST_READS
         self.name = str(path)
         self.seek, self.tell = file.seek, file.tell
 
     def read(self, size: int = -1) -> bytes:
-        found = self._file.read(size)
-        self._reads += 1
-        self._bytes += len(found)
-        if self.over:
+        if size < 0:  # pydicom reads a deflated data set so, and nothing else
+            raise _DeflatedError
+        found = self._read(size)
+        self._reads -= 1
+        self._left -= len(found)
+        if self._reads < 0 or self._left < 0:
             raise ValueError  # pydicom makes another error of it in some places
         return found
 
     @property
     def over(self) -> bool:
-        return self._reads > _MOST_READS or self._bytes > _LARGEST_HEADER
+        return self._reads < 0 or self._left < 0
 
 
 def _inflated(path: Path, meta: FileMetaDataset) -> BinaryIO:

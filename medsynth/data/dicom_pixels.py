@@ -1,7 +1,8 @@
 """Pixels of a DICOM file: decoded frame by frame under a limit, then in units."""
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pydicom.uid import UID, RLELossless
 
 from medsynth.data.codestreams import require_run_length, require_size
 from medsynth.data.dicom_file import number
+from medsynth.data.dicom_frames import frame_decoder, native_frame, plainly_stored
 from medsynth.errors import UnreadableError
 
 _LARGEST = 2**30  # pixels that are decoded of one file
@@ -33,14 +35,10 @@ def stored_frames(dataset: Dataset, frames: Sequence[int | None]) -> list[NDArra
     wanted = list(dict.fromkeys(frames))
     if rows * columns * len(wanted) > _LARGEST:
         raise UnreadableError(f"{len(wanted)} frames of {rows}x{columns} pixels are too many; exclude the series")
-    require_decodable(dataset, [frame or 0 for frame in wanted])
-    try:
-        if wanted == [None]:
-            decoded = [dataset.pixel_array]
-        else:
-            decoded = [frame.copy() for frame in iter_pixels(dataset, indices=[frame or 0 for frame in wanted])]
-    except Exception:  # decoders fed with any bytes fail in any way
-        raise UnreadableError("the pixels are missing, cut short or broken; export the series again") from None
+    coded = require_decodable(dataset, [frame or 0 for frame in wanted])
+    decoded = _plainly_decoded(dataset, wanted, coded)
+    if decoded is None:
+        decoded = _decoded_by_pydicom(dataset, wanted)
     if len(decoded) != len(wanted) or any(frame.shape != (rows, columns) for frame in decoded):
         raise UnreadableError("the pixels are not those of one frame; export the series again")
     if not all(frame.dtype.kind in "iub" or np.isfinite(frame).all() for frame in decoded):
@@ -49,24 +47,53 @@ def stored_frames(dataset: Dataset, frames: Sequence[int | None]) -> list[NDArra
     return [by_number[frame] for frame in frames]
 
 
-def require_decodable(dataset: Dataset, frames: Sequence[int]) -> None:
+def _plainly_decoded(
+    dataset: Dataset, wanted: Sequence[int | None], coded: Mapping[int, bytes]
+) -> list[NDArray[Any]] | None:
+    """The frames where they are of a plain kind, which takes a fraction of pydicom's time; None leaves them to it."""
+    stored = plainly_stored(dataset)
+    if stored is None or (wanted == [None] and int(number(dataset, "NumberOfFrames") or 1) > 1):
+        return None
+    try:
+        if not coded:
+            native = [native_frame(dataset, stored, frame or 0) for frame in wanted]
+            return None if any(frame is None for frame in native) else [frame for frame in native if frame is not None]
+        decode = frame_decoder(UID(str(dataset.file_meta.TransferSyntaxUID)))
+        return None if decode is None else [decode(coded[frame or 0], stored) for frame in wanted]
+    except Exception:  # decoders fed with any bytes fail in any way; pydicom says whether there is a picture in it
+        return None
+
+
+def _decoded_by_pydicom(dataset: Dataset, wanted: Sequence[int | None]) -> list[NDArray[Any]]:
+    try:
+        if wanted == [None]:
+            return [dataset.pixel_array]
+        return [frame.copy() for frame in iter_pixels(dataset, indices=[frame or 0 for frame in wanted])]
+    except Exception:  # decoders fed with any bytes fail in any way
+        raise UnreadableError("the pixels are missing, cut short or broken; export the series again") from None
+
+
+def require_decodable(dataset: Dataset, frames: Sequence[int]) -> dict[int, bytes]:
     """Refuse pixels without a decoder here, and compressed frames that open to more than the header says.
 
     Args:
         dataset: with its file meta information.
         frames: numbers from 0 of those that are to be decoded.
 
+    Returns:
+        The compressed frames by number; empty where the pixels are not compressed.
+
     Raises:
         UnreadableError: so.
     """
-    _require_decoder(dataset)
-    _require_honest(dataset, frames)
-
-
-def _require_decoder(dataset: Dataset) -> None:
     syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
     if not syntax.is_encapsulated:
-        return
+        return {}
+    _require_decoder(syntax)
+    return _honest_frames(dataset, syntax, frames)
+
+
+def _require_decoder(syntax: UID) -> None:
     try:
         fit = get_decoder(syntax).is_available
     except NotImplementedError:
@@ -81,13 +108,11 @@ def _require_decoder(dataset: Dataset) -> None:
         )
 
 
-def _require_honest(dataset: Dataset, frames: Sequence[int]) -> None:
-    syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
-    if not syntax.is_encapsulated:
-        return
+def _honest_frames(dataset: Dataset, syntax: UID, frames: Sequence[int]) -> dict[int, bytes]:
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     samples = int(dataset.get("SamplesPerPixel", 1))
     wanted, last = set(frames), max(frames)
+    honest: dict[int, bytes] = {}
     try:
         offsets = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
         found = generate_frames(
@@ -100,12 +125,15 @@ def _require_honest(dataset: Dataset, frames: Sequence[int]) -> None:
                 require_run_length(frame, rows * columns * samples * -(-int(dataset.BitsAllocated) // 8))
             elif index in wanted:
                 require_size(frame, rows, columns, samples)
+            if index in wanted:
+                honest[index] = frame
             if index == last:
                 break
     except UnreadableError:
         raise
     except Exception:  # parsers fed with any bytes fail in any way
         raise UnreadableError("the pixels are missing, cut short or broken; export the series again") from None
+    return honest
 
 
 def padded(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:
@@ -119,8 +147,10 @@ def padded(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:
     if value is None:
         return None
     limit = number(dataset, "PixelPaddingRangeLimit")
-    bounds = sorted(_as_stored(end, dataset) for end in (value, value if limit is None else limit))
-    mask: NDArray[np.bool_] = (stored >= bounds[0]) & (stored <= bounds[1])
+    low, high = sorted(_as_stored(end, dataset) for end in (value, value if limit is None else limit))
+    if stored.dtype.kind in "iu":  # a comparison with a float would turn every pixel into one
+        low, high = math.ceil(low), math.floor(high)
+    mask: NDArray[np.bool_] = stored == low if low == high else (stored >= low) & (stored <= high)
     return mask if mask.any() else None
 
 
@@ -133,9 +163,19 @@ def _as_stored(value: float, dataset: Dataset) -> float:
 
 
 def fill_padding(array: NDArray[Any], padding: NDArray[np.bool_]) -> None:
-    """Give padding the lowest value that the image has, in place; an image of nothing else stays as it is."""
-    if not padding.all():
-        array[padding] = array[~padding].min()
+    """Give padding the lowest value that the image has, in place; an image of nothing else stays as it is.
+
+    Args:
+        array: (column, row) or (column, row, slice).
+        padding: of the same shape.
+    """
+    parts = list(zip(array.T, padding.T, strict=True))  # one at a time, each as it lies in memory
+    top = np.inf if array.dtype.kind == "f" else np.iinfo(array.dtype).max
+    if padding.all():
+        return
+    lowest = min(np.where(mask, array.dtype.type(top), part).min() for part, mask in parts)
+    for part, mask in parts:
+        part[mask] = lowest
 
 
 def in_units(stored: NDArray[Any], rescale: tuple[float, float] | None, required_of: str | None = None) -> NDArray[Any]:
@@ -160,8 +200,20 @@ def in_units(stored: NDArray[Any], rescale: tuple[float, float] | None, required
         return stored
     whole = float(slope).is_integer() and float(intercept).is_integer()
     if whole and stored.dtype.kind in "iu" and stored.itemsize <= 2 and abs(slope) * 2**16 + abs(intercept) < 2**31:
-        return stored.astype(np.int32) * int(slope) + int(intercept)
+        return _rescaled(stored, int(slope), int(intercept))
     return stored * slope + intercept
+
+
+def _rescaled(stored: NDArray[Any], slope: int, intercept: int) -> NDArray[Any]:
+    """Whole numbers in the smaller of int16 and int32 that holds them all."""
+    ends = [int(end) * slope + intercept for end in (stored.min(), stored.max())]
+    small = -(2**15) <= min(*ends, intercept, slope) and max(*ends, intercept, slope) < 2**15
+    # In int16 what overflows on the way comes back: the arithmetic is modulo 2^16 and the end is in range.
+    values = stored.astype(np.int16 if small else np.int32)
+    if slope != 1:
+        values *= slope
+    values += intercept
+    return values
 
 
 def compact(array: NDArray[Any]) -> NDArray[Any]:

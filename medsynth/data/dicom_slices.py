@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from medsynth.data.dicom_file import number, numbers
 from medsynth.data.dicom_mosaic import is_mosaic, mosaic_tiles
@@ -142,6 +143,7 @@ _MARKS = {
     "cardiac phase": ("NominalPercentageOfCardiacPhase", "NominalCardiacTriggerDelayTime", "TriggerTime"),
     "acquisition": ("AcquisitionNumber",),
 }
+_MARK_TAGS = {name: tuple(Tag(keyword) for keyword in keywords) for name, keywords in _MARKS.items()}
 MARKS = tuple(_MARKS)
 """Names of marks, in the order in which they are tried."""
 _GE_B, _GE_DIRECTIONS = (0x0043, 0x1039), ((0x0019, 0x10BB), (0x0019, 0x10BC), (0x0019, 0x10BD))
@@ -153,9 +155,9 @@ _PLAIN_PRIVATE = {  # b-value and direction by maker
 
 def _marks(parts: Sequence[Dataset]) -> dict[str, float | str]:
     marks: dict[str, float | str] = {}
-    for name, keywords in _MARKS.items():
-        for keyword in keywords:
-            value = next((part[keyword].value for part in parts if keyword in part), None)
+    for name, tags in _MARK_TAGS.items():
+        for tag in tags:
+            value = next((part[tag].value for part in parts if tag in part), None)
             if value is not None and value != "":
                 marks[name] = _plain(value)
                 break
