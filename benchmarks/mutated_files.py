@@ -1,9 +1,9 @@
 """Broken and ill-meaning DICOM and NIfTI files: nothing crashes, hangs, raises or truncates without a word.
 
 `python benchmarks/mutated_files.py [--count 2000] [--seed 0] [--data FOLDER]` changes whole files in one way each
-and gives them to the conversion of `medsynth ingest`, to the identity check and, where they are DICOM, to the removal of
-identity, in a process with limits of memory and time. A reader may give the voxels of the whole file, other voxels as
-many as the header states, or a refusal of one line. Four readers that are wrong on purpose show that each fault is
+and gives them to the conversion of `medsynth ingest`, to the identity check and, where they are DICOM, to the removal
+of identity, in a process with limits of memory and time. A reader may give the voxels of the whole file, other voxels
+as many as the header states, or a refusal of one line. Five readers that are wrong on purpose show that each fault is
 seen. `--data` names a folder of real scans, whose DICOM and NIfTI files are then among those that are changed.
 """
 
@@ -76,16 +76,16 @@ def shortening(path: Path, kind: str, out: Path) -> Read:
     return found if found.array is None else Read(found.array[..., : max(found.array.shape[-1] // 2, 1)], "")
 
 
-def hanging(path: Path, kind: str, out: Path) -> Read:
+def hanging(*_: object) -> Read:
     while True:
         time.sleep(1)
 
 
-def raising(path: Path, kind: str, out: Path) -> Read:
-    raise KeyError(kind)
+def raising(*_: object) -> Read:
+    raise KeyError("on purpose")
 
 
-def crashing(path: Path, kind: str, out: Path) -> Read:
+def crashing(*_: object) -> Read:
     os.abort()
 
 
@@ -138,7 +138,7 @@ def _judged(found: Read, path: Path, kind: str, whole: NDArray[Any] | None) -> R
         return Result("truncated", f"{found.array.size} of {asked.voxels} voxels")
     if asked is not None and asked.there < asked.voxels:
         return Result("truncated", f"the file holds {asked.there} of {asked.voxels} voxels")
-    return Result(*same_as_whole(found.array, whole))
+    return Result(*same_as_whole(found.array, whole, asked.end if asked is not None else found.array.size))
 
 
 def serve(pipe: Connection, reader: Reader, memory: int) -> None:
@@ -192,8 +192,8 @@ class Worker:
 # The run
 
 
-def put(seed: Seed, folder: Path, files: dict[str, bytes]) -> Path:
-    """Write the files of a seed; gives the one that a reader is given."""
+def put(folder: Path, files: dict[str, bytes]) -> Path:
+    """Write the files of a seed and give the one that a reader is given."""
     for ending, raw in files.items():
         (folder / f"x{ending}").write_bytes(raw)
     return folder / f"x{next(iter(files))}"
@@ -201,24 +201,28 @@ def put(seed: Seed, folder: Path, files: dict[str, bytes]) -> Path:
 
 def whole_of(seed: Seed, folder: Path) -> NDArray[Any] | None:
     """The voxels of the file before it is changed; None where it is refused."""
-    return read(put(seed, folder, seed.files), seed.kind, folder / "whole").array
+    return read(put(folder, seed.files), seed.kind, folder / "whole").array
 
 
 def run(
-    seeds: Sequence[Seed], count: int, seed: int, reader: Reader = read, seconds: float = SECONDS
+    seeds: Sequence[Seed],
+    numbers: Sequence[int],
+    seed: int,
+    reader: Reader = read,
+    seconds: float = SECONDS,
 ) -> list[tuple[Seed, str, Result]]:
-    """Change `count` files and judge each: its seed, the name of its change, and the result."""
+    """Change a file for each number and judge it: its seed, the name of its change, and the result."""
     results = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wholes = [whole_of(one, folder) for one in seeds]
         worker = Worker(reader, seconds)
-        for number in range(count):
+        for number in numbers:
             random = Random(f"{seed} {number}")
             one = seeds[number % len(seeds)]
             change = one.mutations[(number // len(seeds)) % len(one.mutations)]
             files = {**one.files, one.changed: change(one.files[one.changed], random)}
-            path = put(one, folder, files)
+            path = put(folder, files)
             result = worker.judge(path, folder / f"x{one.changed}", one.kind, wholes[number % len(seeds)])
             results.append((one, f"{change.__name__} #{number}", result))
             if result.kind in FAULTS and reader is read:
@@ -232,19 +236,20 @@ def controls(seeds: Sequence[Seed], seconds: float = 3.0) -> dict[str, tuple[int
     seen = {}
     readable = [one for one in seeds if one.name.endswith(("int16", "NIfTI-2"))][:2]
     for name, (reader, fault) in CONTROLS.items():
-        results = [result for *_, result in run([one._replace(mutations=(_unchanged,)) for one in readable], 2, 0,
+        results = [result for *_, result in run([one._replace(mutations=(_unchanged,)) for one in readable], range(2), 0,
                                                 reader, seconds)]  # fmt: skip
         seen[name] = (sum(result.kind == fault for result in results), len(results))
     return seen
 
 
-def _unchanged(raw: bytes, random: Random) -> bytes:
+def _unchanged(raw: bytes, _: Random) -> bytes:
     return raw
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first, to go on or to see one again")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path)
     chosen = parser.parse_args()
@@ -252,7 +257,7 @@ def main() -> None:
     if chosen.data is not None:
         seeds += [*real_dicom(chosen.data), *real_nifti(chosen.data)]
     start = time.monotonic()
-    found = run(seeds, chosen.count, chosen.seed)
+    found = run(seeds, range(chosen.first, chosen.first + chosen.count), chosen.seed)
     kinds = Counter(one.kind for one in seeds)
     print(f"{chosen.count} files, seed {chosen.seed}, of {kinds['dicom']} DICOM and {kinds['nifti']} NIfTI files")
     for kind in ("dicom", "nifti"):

@@ -1,4 +1,4 @@
-"""Whole files to mutate: those that pydicom ships, real scans where they are at hand, and NIfTI of every kind of them."""
+"""Whole files to mutate: those that pydicom ships, real scans where they are at hand, and NIfTI of every kind."""
 
 import gzip
 import io

@@ -13,20 +13,23 @@ from numpy.typing import NDArray
 from medsynth.data.dicom_file import quiet
 
 _TAIL = 0.02
-"""Part of the voxels by which a constant end may be longer than in the whole file."""
+"""Part of the voxels by which a constant end may be longer than in the whole file and in the changed file's bytes."""
+_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 
 
 class Stated(NamedTuple):
-    """Voxels that the header states, and voxels that its bytes hold."""
+    """Voxels that the header states, voxels that the bytes hold, and how many at their end are one value."""
 
     voxels: int
     there: float
+    end: int
 
 
 def stated(path: Path, kind: str, whole: NDArray[Any] | None) -> Stated | None:
-    """None where the header is not read here either."""
+    """None where the header is not understood here."""
     try:
-        return _of_dicom(path, whole) if kind == "dicom" else _of_nifti(path)
+        with np.errstate(all="ignore"):
+            return _of_dicom(path, whole) if kind == "dicom" else _of_nifti(path)
     except Exception:
         return None
 
@@ -34,14 +37,15 @@ def stated(path: Path, kind: str, whole: NDArray[Any] | None) -> Stated | None:
 def _of_dicom(path: Path, whole: NDArray[Any] | None) -> Stated | None:
     with quiet():
         dataset = pydicom.dcmread(path, force=True)
-        size = int(dataset.Rows) * int(dataset.Columns)
-        voxels = size * int(dataset.get("NumberOfFrames") or 1)
+        voxels = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
         if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-            return Stated(voxels, math.inf)
-        there = len(dataset.PixelData) * 8 // int(dataset.BitsAllocated)
-    if whole is not None and "MOSAIC" in str(dataset.get("ImageType")):
-        return Stated(min(voxels, whole.size), there)  # its last tiles are empty
-    return Stated(voxels, there)
+            return Stated(voxels, math.inf, 0)
+        size = int(dataset.BitsAllocated) // 8
+        there = len(dataset.PixelData) // size
+        values = np.frombuffer(dataset.PixelData[: voxels * size], f"<u{size}")
+        if whole is not None and "MOSAIC" in str(dataset.get("ImageType")):
+            voxels = min(voxels, whole.size)  # its last tiles are empty
+    return Stated(voxels, there, constant_end(values))
 
 
 def _of_nifti(path: Path) -> Stated:
@@ -50,35 +54,37 @@ def _of_nifti(path: Path) -> Stated:
         try:
             raw = gzip.decompress(raw)
         except Exception:  # cut short, or not what its checksum says
-            return Stated(1, 0)
-    order = "<" if int.from_bytes(raw[:4], "little") in (348, 540) else ">"
-    if struct.unpack(f"{order}i", raw[:4])[0] == 540:
-        dims, bits = struct.unpack_from(f"{order}8q", raw, 16), struct.unpack_from(f"{order}h", raw, 12)[0]
-        start = struct.unpack_from(f"{order}q", raw, 168)[0]
-    else:
-        dims, bits = struct.unpack_from(f"{order}8h", raw, 40), struct.unpack_from(f"{order}h", raw, 70)[0]
-        start = struct.unpack_from(f"{order}f", raw, 108)[0]
-    size = {2: 1, 4: 2, 8: 4, 16: 4, 64: 8, 256: 1, 512: 2, 768: 4, 1024: 8, 1280: 8}[bits]
-    held = (
-        len(raw) - start if path.name.endswith((".nii", ".gz")) else len(path.with_suffix(".img").read_bytes()) - start
+            return Stated(1, 0, 0)
+    second = 540 in (int.from_bytes(raw[:4], "little"), int.from_bytes(raw[:4], "big"))
+    layout = ("8q", 16, "h", 12, "q", 168, "2d", 176) if second else ("8h", 40, "h", 70, "f", 108, "2f", 112)
+    order = "<" if 0 <= struct.unpack_from("<q" if second else "<h", raw, layout[1])[0] <= 7 else ">"
+    dims, (code,), (start,), (slope, inter) = (
+        struct.unpack_from(order + layout[k], raw, layout[k + 1]) for k in (0, 2, 4, 6)
     )
+    body = raw if path.name.endswith((".nii", ".gz")) else path.with_suffix(".img").read_bytes()
+    kind = np.dtype(order + _TYPES[code])
+    body = body[int(start) :]
     voxels = math.prod(dims[1 : 1 + dims[0]])
-    return Stated(voxels, held // size)
+    there = len(body) // kind.itemsize
+    values = np.frombuffer(body, kind, min(voxels, there)).astype(np.float64)
+    scaled = math.isfinite(slope) and slope != 0
+    return Stated(voxels, there, constant_end((values * slope + inter if scaled else values).astype(np.float32)))
 
 
-def same_as_whole(array: NDArray[Any], whole: NDArray[Any] | None) -> tuple[str, str]:
-    """("same" or "changed", "") or ("truncated", by how much): a constant end that the whole file does not have."""
+def same_as_whole(array: NDArray[Any], whole: NDArray[Any] | None, end: int) -> tuple[str, str]:
+    """("same" or "changed", "") or ("truncated", by how much): a constant end that the bytes do not have."""
+    if whole is not None and np.array_equal(array, whole):
+        return "same", ""
     if whole is None or array.shape != whole.shape:
         return "changed", ""
-    if np.array_equal(array, whole):
-        return "same", ""
-    longer = _constant_end(array) - _constant_end(whole)
+    longer = constant_end(array) - max(constant_end(whole), end)
     if longer > _TAIL * whole.size + 1:
         return "truncated", f"the last {longer} of {whole.size} voxels are one value"
     return "changed", ""
 
 
-def _constant_end(array: NDArray[Any]) -> int:
+def constant_end(array: NDArray[Any]) -> int:
+    """How many voxels at the end, as they lie in the file, are one value."""
     flat = array.T.reshape(-1)
     other = np.flatnonzero(flat != flat[-1])
     return int(flat.size - 1 - other[-1]) if other.size else int(flat.size)

@@ -241,7 +241,8 @@ _FIELDS_1 = (
 _FIELDS_2 = (
     ("sizeof_hdr", 0, "i"), ("magic", 4, "Q"), ("datatype", 12, "h"), ("bitpix", 14, "h"),
     *((f"dim{k}", 16 + 8 * k, "q") for k in range(8)), *((f"pixdim{k}", 104 + 8 * k, "d") for k in range(8)),
-    ("vox_offset", 168, "q"), ("scl_slope", 176, "d"), ("scl_inter", 184, "d"), ("qform", 344, "i"), ("sform", 348, "i"),
+    ("vox_offset", 168, "q"), ("scl_slope", 176, "d"), ("scl_inter", 184, "d"), ("qform", 344, "i"),
+    ("sform", 348, "i"),
     *((f"quatern{k}", 352 + 8 * k, "d") for k in range(6)), *((f"srow{k}", 400 + 8 * k, "d") for k in range(12)),
     ("xyzt_units", 500, "i"),
 )  # fmt: skip

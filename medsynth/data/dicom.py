@@ -95,13 +95,10 @@ def _read_series(paths: Sequence[Path], volume: str | None, *, tilted: bool) -> 
     _require_known_gap(chosen, stack.geometry)
     units = _units(chosen, modality)
     values, padding = _values(chosen, files, modality)
-    array = compact(np.stack([values[index] for index in stack.order]).T)
+    slices = compact(np.stack([values[index] for index in stack.order]))
     if any(mask is not None for mask in padding):
-        masks = [
-            np.zeros_like(value, dtype=bool) if mask is None else mask
-            for mask, value in zip(padding, values, strict=True)
-        ]
-        fill_padding(array, np.stack([masks[index] for index in stack.order]).T)
+        fill_padding(slices, [padding[index] for index in stack.order])
+    array = slices.T
     geometry = stack.geometry
     if any(stack.drift):
         array, geometry = straightened(array, stack)
@@ -156,7 +153,8 @@ def _values(
                 (row, column), plane = part.tile, part.plane
                 frame = frame[row : row + plane.rows, column : column + plane.columns]
             values = in_units(frame, part.rescale, modality if modality in ("CT", "PT") else None)
-            found[index] = compact(values), padded(frame, dataset)
+            whole = values.dtype.kind in "iu" and values.itemsize <= 2
+            found[index] = values if whole else compact(values), padded(frame, dataset)
     inorder = [found[index] for index in range(len(slices))]
     return [values for values, _ in inorder], [mask for _, mask in inorder]
 
@@ -219,9 +217,9 @@ def _radiograph(dataset: Dataset, modality: str) -> DicomImage:
         stored = top - stored.astype(np.int64)
     slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
     rescale = None if slope is None or intercept is None else (slope, intercept)
-    array = compact(in_units(stored, rescale))
+    array = np.array(compact(in_units(stored, rescale)))  # a native frame is a view of the file's bytes
     if padding is not None:
-        fill_padding(array, padding)
+        fill_padding(array[None], [padding])
     return DicomImage(compact(array.T), _radiograph_geometry(dataset), "arbitrary", modality)
 
 

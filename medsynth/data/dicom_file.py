@@ -13,10 +13,11 @@ from typing import Any, BinaryIO, cast
 
 import pydicom
 from pydicom import config
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian
 
 from medsynth.errors import UnreadableError
 
@@ -133,9 +134,23 @@ def several(header: Dataset, keyword: str) -> list[Any]:
 
 def numbers(header: Dataset, keyword: str) -> tuple[float, ...]:
     """The values of a tag as floats; empty when missing or no numbers."""
+    plain = _decimals(header, keyword)
+    if plain:
+        return plain
     try:
         return tuple(float(value) for value in several(header, keyword))
     except (TypeError, ValueError):
+        return ()
+
+
+def _decimals(header: Dataset, keyword: str) -> tuple[float, ...]:
+    """Decimal strings (PS3.5 6.2) as they stand in the file, which pydicom takes its time for; empty where unsure."""
+    raw = header.get_item(keyword) if keyword in header else None
+    if not isinstance(raw, RawDataElement) or raw.VR != "DS" or not isinstance(raw.value, bytes):
+        return ()
+    try:
+        return tuple(map(float, raw.value.split(b"\\")))
+    except ValueError:
         return ()
 
 

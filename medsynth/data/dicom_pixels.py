@@ -22,7 +22,7 @@ _CODECS = {"pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pyjpegls"}
 
 
 def stored_frames(dataset: Dataset, frames: Sequence[int | None]) -> list[NDArray[Any]]:
-    """Stored values (rows, columns) of some frames.
+    """Stored values (rows, columns) of some frames; native ones may be views that cannot be written to.
 
     Args:
         dataset: of a file of one grey value a pixel.
@@ -162,20 +162,22 @@ def _as_stored(value: float, dataset: Dataset) -> float:
     return value + 2**bits if value < 0 else value
 
 
-def fill_padding(array: NDArray[Any], padding: NDArray[np.bool_]) -> None:
+def fill_padding(slices: NDArray[Any], padding: Sequence[NDArray[np.bool_] | None]) -> None:
     """Give padding the lowest value that the image has, in place; an image of nothing else stays as it is.
 
     Args:
-        array: (column, row) or (column, row, slice).
-        padding: of the same shape.
+        slices: (slice, row, column).
+        padding: (row, column) of each slice, None where it has none.
     """
-    parts = list(zip(array.T, padding.T, strict=True))  # one at a time, each as it lies in memory
-    top = np.inf if array.dtype.kind == "f" else np.iinfo(array.dtype).max
-    if padding.all():
+    kind = slices.dtype
+    top = kind.type(np.inf if kind.kind == "f" else np.iinfo(kind).max)
+    parts = list(zip(slices, padding, strict=True))
+    lowest = min(part.min() if mask is None else np.where(mask, top, part).min() for part, mask in parts)
+    if all(mask is not None and mask.all() for mask in padding):
         return
-    lowest = min(np.where(mask, array.dtype.type(top), part).min() for part, mask in parts)
     for part, mask in parts:
-        part[mask] = lowest
+        if mask is not None:
+            np.putmask(part, mask, lowest)
 
 
 def in_units(stored: NDArray[Any], rescale: tuple[float, float] | None, required_of: str | None = None) -> NDArray[Any]:
@@ -207,13 +209,13 @@ def in_units(stored: NDArray[Any], rescale: tuple[float, float] | None, required
 def _rescaled(stored: NDArray[Any], slope: int, intercept: int) -> NDArray[Any]:
     """Whole numbers in the smaller of int16 and int32 that holds them all."""
     ends = [int(end) * slope + intercept for end in (stored.min(), stored.max())]
-    small = -(2**15) <= min(*ends, intercept, slope) and max(*ends, intercept, slope) < 2**15
+    small = min(*ends, intercept, slope) >= -(2**15) and max(*ends, intercept, slope) < 2**15
     # In int16 what overflows on the way comes back: the arithmetic is modulo 2^16 and the end is in range.
-    values = stored.astype(np.int16 if small else np.int32)
+    kind = np.dtype(np.int16 if small else np.int32)
+    values = stored.view(kind) if stored.itemsize == kind.itemsize else stored.astype(kind)
     if slope != 1:
-        values *= slope
-    values += intercept
-    return values
+        values = values * kind.type(slope)
+    return values + kind.type(intercept)
 
 
 def compact(array: NDArray[Any]) -> NDArray[Any]:
