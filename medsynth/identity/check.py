@@ -118,7 +118,7 @@ class Checker:
             ("opened bytes", opened),
             ("path", str(name).encode("utf-8", "replace")),
         ):
-            for _, identifier in self._known.find(searched) if searched else ():
+            for _, identifier in self._known.find(searched) if searched and len(self._known) else ():
                 findings.add("known", place, identifier)
         if self._faces and kind == "nifti":
             faces_in_nifti(path, findings)

@@ -105,7 +105,7 @@ def open_gzip(content: bytes, findings: Findings, most: int = _LARGEST_OPENED) -
     except zlib.error:
         findings.add("unread", "file")
         rest = b""
-    if any(rest):
+    if _holds(rest):
         findings.add("hidden", "behind the end", rest.decode("latin-1"))
         _search(rest, "behind the end", findings)
     return b"".join(parts)
@@ -145,9 +145,9 @@ def _check_extents(opened: bytes, header: Any, findings: Findings) -> None:
         findings.add("unread", "header")
         first, last = len(opened), len(opened)
     between = opened[start:first]
-    if any(between[4:]):
+    if _holds(between[4:]):
         _extensions(between, findings)
-    if any(opened[last:]):
+    if _holds(opened[last:]):
         findings.add("hidden", "behind the end", opened[last:].decode("latin-1"))
         _search(opened[last:], "behind the end", findings)
 
@@ -169,9 +169,14 @@ def _extensions(between: bytes, findings: Findings) -> None:
         else:
             findings.add_all(judge(text.replace("_", " ")), "extension")
         at += size
-    if any(between[at:]):
+    if _holds(between[at:]):
         findings.add("hidden", "before the voxels", between[at:].decode("latin-1"))
         _search(between[at:], "before the voxels", findings)
+
+
+def _holds(content: bytes) -> bool:
+    """Whether any byte is not zero; `any` takes seconds for what a bomb opens to."""
+    return content.count(0) < len(content)
 
 
 def _search(content: bytes, place: str, findings: Findings) -> None:
