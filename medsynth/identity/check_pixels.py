@@ -6,8 +6,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.affines import voxel_sizes
-from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 from PIL import Image, ImageSequence
 from pydicom.dataset import Dataset
@@ -16,11 +14,10 @@ from medsynth.errors import UnreadableError
 from medsynth.identity.dicom_text import frames, has_pixels, is_slice, spacing_of
 from medsynth.identity.finding import Finding
 from medsynth.identity.picture_text import TextFinder
-from medsynth.identity.text_planes import GROUP, SliceStack, Text, planes
+from medsynth.identity.text_planes import SliceStack, Text, planes
+from medsynth.identity.volume_text import sides
 
 _LARGEST = 2**26
-_ACROSS = 64  # slices of a projection along an axis of which a NIfTI file's slices are not
-_AXES = ("L", "P", "S")
 
 
 class PixelCheck:
@@ -123,7 +120,7 @@ def _slices(texts: list[Text]) -> list[Finding]:
 
 
 def _nifti_planes(opened: bytes) -> Iterator[tuple[str, NDArray[Any], tuple[float, float]]]:
-    """Place, picture and spacing: rows and columns as radiologists see them, since text is written for them."""
+    """Place, picture and spacing of each projection."""
     if not any(opened[at : at + 3] in (b"n+1", b"n+2") for at in (344, 4)):
         raise UnreadableError("the voxels are in another file; make one file of both")
     wide = opened[:4] in ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))
@@ -132,16 +129,10 @@ def _nifti_planes(opened: bytes) -> Iterator[tuple[str, NDArray[Any], tuple[floa
     if array.ndim < 2:
         raise UnreadableError("no picture; exclude the file")
     array = array.reshape(*array.shape[:2], *(array.shape[2:3] or (1,)), -1)
-    turn = ornt_transform(io_orientation(image.affine), axcodes2ornt(_AXES))
-    spacing = voxel_sizes(image.affine)[np.argsort(turn[:, 0])]
     for across_time in (np.fmax.reduce(array, 3), np.fmin.reduce(array, 3))[: min(array.shape[3], 2)]:
-        turned = apply_orientation(across_time, turn)
-        for axis, (columns, rows) in enumerate(((1, 2), (0, 2), (0, 1))):
-            of_slices = axis == int(turn[2, 0])  # converters keep the slices of the scan on the third axis
-            for numbers, plane in planes(turned, axis, GROUP if of_slices else _ACROSS):
-                place = f"slices {numbers.start}-{numbers.stop - 1} from {'RAI'[axis]} to {_AXES[axis]}"
-                upright = plane.T[::-1] if rows == 2 else plane.T
-                yield place, upright, (float(spacing[rows]), float(spacing[columns]))
+        for side in sides(across_time, image.affine):
+            for numbers, plane in planes(side.slices, 0, side.group):
+                yield side.said(numbers), plane, side.spacing_mm
 
 
 def _scalars(array: NDArray[Any]) -> NDArray[Any]:

@@ -26,6 +26,7 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (r"physician|doctor|operator|technician|contact_?person", "OperatorsName"),
         (r"d_?o_?b|birth(day|date|_date)?|date_of_birth|birth_?year", "PatientBirthDate"),
+        (r"((patient|pat|subject)_?)?age(_?(in_)?(years|yrs|y))?|age_at_.*", "PatientAge"),
         (r"mrn|medical_record(_number)?|ssn|nhs(_number)?|insurance(_id|_number)?|hospital_(id|number)", "PatientID"),
         (r"accession(_(no|number))?", "AccessionNumber"),
         (r"(street|address|zip(code)?|postal_?code|post_?code|city|town)", "PatientAddress"),
