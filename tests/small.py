@@ -38,6 +38,7 @@ def train_small(cases: Path, out: Path, data: DataPlan, trainer: Schedule, **set
         "cache": cases.parent / "cache",
         "precision": "fp32",
         "threads": 1,
+        "uncleared": "i_accept",
         "progress": False,
     }
     return train(cases, out, data=data, trainer=trainer, **{**small, **settings})

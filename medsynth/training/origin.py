@@ -10,7 +10,26 @@ from medsynth.data.split import patients_in
 from medsynth.errors import MedsynthError, RunError
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import RunInfo, read_run
-from medsynth.records import IDENTITY, least_cleared
+from medsynth.records import CASES_FILE, IDENTITY, CaseRecord, least_cleared, read_records
+
+UNCLEARED = "uncleared=i_accept"
+"""The override by which cases are learnt from that no identity gate cleared."""
+
+
+def require_cleared(cases: Path, *, accepted: bool) -> None:
+    """Refuse cases that no identity gate cleared, unless that was accepted.
+
+    Raises:
+        MedsynthError: so.
+    """
+    records = read_records(cases / CASES_FILE, CaseRecord)
+    open_ones = sum(record.identity != "cleared" for record in records)
+    if open_ones and not accepted:
+        raise MedsynthError(
+            f"{open_ones} of {len(records)} cases were not cleared by the identity gate: ingest them with "
+            f"identity=check or identity=remove, or train with {UNCLEARED}, which is recorded in the run and in all "
+            "that it makes"
+        )
 
 
 def require_same(out: Path, model: DiffusionModel, preparation: Preparation, info: RunInfo) -> None:
@@ -32,7 +51,7 @@ def require_same(out: Path, model: DiffusionModel, preparation: Preparation, inf
 def run_info(fitted: FittedData, facts: Mapping[str, Any], parent: RunInfo | None) -> RunInfo:
     """What the run says of its origin; a fine-tuned model has seen its parent's patients too."""
     least = least_cleared(record.identity for record in fitted.records)
-    overrides = set() if least == "cleared" else {f"identity={'trust' if least == 'trusted' else least}"}
+    overrides = set() if least == "cleared" else {f"identity={'trust' if least == 'trusted' else least}", UNCLEARED}
     licences = {record.licence for record in fitted.records if record.licence}
     presumed = any(record.patient_source == "presumed" for record in fitted.records)
     if parent is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -33,7 +33,7 @@ from medsynth.training.checkpoints import Keeper, SealedCheckpointIO, initialise
 from medsynth.training.environment import choose_accelerator, choose_precision, describe_environment, environments
 from medsynth.training.module import DiffusionModule
 from medsynth.training.objective import Objective
-from medsynth.training.origin import require_same, run_info
+from medsynth.training.origin import require_cleared, require_same, run_info
 from medsynth.training.plan import DataPlan, Schedule, TrainReport
 from medsynth.training.progress import Previews, TrainingBar
 
@@ -55,6 +55,7 @@ def train(
     precision: str = "auto",
     threads: int | None = None,
     init_from: Path | None = None,
+    uncleared: Literal["i_accept"] | None = None,
     cache: Path | None = None,
     progress: bool = True,
 ) -> TrainReport:
@@ -76,11 +77,12 @@ def train(
         precision: "auto" (bfloat16 where the processor computes in it), "bf16" or "fp32".
         threads: of the CPU's arithmetic; None leaves torch's choice. Recorded.
         init_from: a run whose averaged weights to start from.
+        uncleared: "i_accept" takes cases that no identity gate cleared; it is recorded.
         cache: folder of prepared scans; by default outside every run.
         progress: whether to show bars.
 
     Raises:
-        MedsynthError: cases that do not fit the plan, not enough patients, a damaged state.
+        MedsynthError: cases that were not cleared, that do not fit the plan, not enough patients, a damaged state.
     """
     started = time.monotonic()
     if seed < 0 or workers < 0 or (threads is not None and threads < 1):
@@ -89,6 +91,7 @@ def train(
         torch.set_num_threads(threads)
     check_network(data, autoencoder, model)
     accelerator = choose_accelerator(device, precision)
+    require_cleared(cases, accepted=uncleared is not None)
     fitted = fit_data(cases, data, cache or default_cache(), progress)
     _note_units(fitted.preparation, progress)
     texts = embed_texts(data.text, text_encoder, [*fitted.cases["train"].records, *fitted.cases["validation"].records])

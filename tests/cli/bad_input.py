@@ -21,6 +21,7 @@ SMALL = [
     "trainer.preview_every=2",
     "trainer.preview_count=0",
     "device=cpu",
+    "uncleared=i_accept",
     "precision=fp32",
     "progress=false",
 ]

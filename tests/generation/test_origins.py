@@ -54,8 +54,8 @@ def test_clearance_licences_and_overrides_come_from_the_parent(trained, make_cas
     assert [record.identity for record in records] == ["trusted", "unknown"]  # the run's, the parent's
     assert [record.licences for record in records] == [("L0",), ("L1",)]
     assert [record.split for record in records] == ["test", "train"]
-    assert records[1].overrides == ("identity=trust", "identity=unknown")
-    assert records[0].overrides == ("identity=trust",)
+    assert records[1].overrides == ("identity=trust", "identity=unknown", "uncleared=i_accept")
+    assert records[0].overrides == ("identity=trust", "uncleared=i_accept")
 
 
 def test_the_runs_split_goes_before_the_sources(trained, tmp_path, rewritten):

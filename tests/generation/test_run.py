@@ -142,7 +142,7 @@ def test_units_and_provenance(run, samples):
     assert image.max() <= 250
     assert set(np.unique(label)) <= {0, 1}
     assert record.labels == {0: "background", 1: "ball"}
-    assert record.overrides == ("identity=trust",)
+    assert record.overrides == ("identity=trust", "uncleared=i_accept")
     assert record.identity == "trusted"
     assert record.parents == ()
     assert record.checkpoint == medsynth.load_run(run).checkpoint

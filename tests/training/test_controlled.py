@@ -154,7 +154,7 @@ def test_its_origin_is_its_parents_too(cases, parent, tmp_path):
     run(cleared, tmp_path / "run", given(), model=CONTROLLED, init_from=parent)
     info = load_run(tmp_path / "run").info
     assert info.identity == "trusted"
-    assert info.overrides == ("identity=trust",)
+    assert info.overrides == ("identity=trust", "uncleared=i_accept")
     assert info.licences == ("CC-BY-4.0", "CC0-1.0")
     assert info.training["init_from"] == load_run(parent).checkpoint
 

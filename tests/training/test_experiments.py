@@ -16,7 +16,7 @@ from medsynth.models.sampling import SamplingPlan
 from medsynth.records import SampleRecord, read_records
 
 SHORT = ("trainer.steps=2", "trainer.validate_every=2", "trainer.checkpoint_every=2", "trainer.preview_every=2")
-PLAIN = ("trainer.preview_count=1", "progress=false", "device=cpu", "precision=fp32", "threads=1")
+PLAIN = ("trainer.preview_count=1", "progress=false", "device=cpu", "precision=fp32", "threads=1", "uncleared=i_accept")
 STEPS = SamplingPlan(steps=2)
 
 

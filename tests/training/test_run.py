@@ -1,6 +1,7 @@
 """Training: resumed in the same bits, from any worker count; damaged states; fine-tuning."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -134,7 +135,7 @@ def test_run_names_no_patient_and_no_path(cases, whole):
 def test_run_says_where_it_comes_from(whole):
     info = load_run(whole).info
     assert info.identity == "trusted"
-    assert info.overrides == ("identity=trust",)
+    assert info.overrides == ("identity=trust", "uncleared=i_accept")
     assert info.patients == {"train": 18, "validation": 6, "test": 6}
     assert [entry["threads"] for entry in info.training["environments"]] == [1]
 
@@ -154,8 +155,6 @@ def test_best_weights_are_those_of_the_lowest_loss(cases, tmp_path):
 
 
 def test_init_from_starts_from_that_runs_weights(cases, whole, tmp_path):
-    from dataclasses import replace
-
     run(cases, tmp_path / "tuned", data=replace(DATA, conditions=()), steps=2, seed=5, init_from=whole)
     run(cases, tmp_path / "fresh", data=replace(DATA, conditions=()), steps=2, seed=5)
     names = [name for name in weights(whole) if name.endswith("weight") and "class_embedding" not in name]
@@ -178,8 +177,6 @@ def test_init_from_starts_from_that_runs_weights(cases, whole, tmp_path):
     ],
 )
 def test_plans_that_do_not_fit(cases, tmp_path, change, message):
-    from dataclasses import replace
-
     with pytest.raises(MedsynthError, match=message):
         run(cases, tmp_path / "run", data=replace(DATA, **change))
 
@@ -212,8 +209,6 @@ def test_a_resume_elsewhere_is_recorded(cases, tmp_path, capsys):
 
 def test_a_fine_tuned_run_carries_what_its_parent_carried(make_cases, cases, tmp_path):
     """Cases that the gate cleared do not clear a model that has seen others before them."""
-    from dataclasses import replace
-
     parent = make_cases(tmp_path / "parent" / "cases")
     trusted = read_records(parent / "cases.jsonl", CaseRecord)
     odd = [replace(record, licence="CC-BY-4.0", patient_source="presumed") for record in trusted]
@@ -227,7 +222,7 @@ def test_a_fine_tuned_run_carries_what_its_parent_carried(make_cases, cases, tmp
     alone, tuned = load_run(tmp_path / "alone").info, load_run(tmp_path / "tuned").info
     assert (alone.identity, alone.overrides, alone.licences) == ("cleared", (), ("CC0-1.0",))
     assert not alone.patient_keys_presumed
-    assert (tuned.identity, tuned.overrides) == ("trusted", ("identity=trust",))
+    assert (tuned.identity, tuned.overrides) == ("trusted", ("identity=trust", "uncleared=i_accept"))
     assert tuned.licences == ("CC-BY-4.0", "CC0-1.0")
     assert tuned.patient_keys_presumed
     assert tuned.training["init_from"] == load_run(tmp_path / "first").checkpoint
@@ -248,8 +243,6 @@ def test_another_training_does_not_go_on_in_the_folder(make_cases, cases, whole,
 
 def test_bf16_where_its_gradients_can_be_trusted(cases, tmp_path):
     """Volumes of 2 voxels a side in the coarsest level: torch's bf16 gradients there are of unwritten memory."""
-    from dataclasses import replace
-
     if torch.cuda.is_available() or not torch.cpu._is_avx512_bf16_supported():
         pytest.skip("bf16 on the CPU needs AVX512-BF16")
     with pytest.raises(MedsynthError, match="bf16 on a CPU needs more than 2 voxels"):
@@ -270,3 +263,17 @@ def test_a_training_that_diverges_stops_with_one_line(cases, tmp_path, monkeypat
     monkeypatch.setattr(module, "denoising_loss", lambda *_: torch.full((2,), float("nan"), requires_grad=True))
     with pytest.raises(MedsynthError, match="the loss is no number after step 2"):
         run(cases, tmp_path / "run")
+
+
+def test_cases_that_no_gate_cleared_are_refused_before_they_are_read(make_cases, tmp_path):
+    cases = make_cases(tmp_path / "cases")
+    records = read_records(cases / "cases.jsonl", CaseRecord)
+    write_records(cases / "cases.jsonl", [replace(records[0], identity="cleared"), *records[1:]])
+    with pytest.raises(
+        MedsynthError, match=r"5 of 6 cases were not cleared .* train with uncleared=i_accept, which is"
+    ):
+        run(cases, tmp_path / "run", steps=2, uncleared=None)
+    assert not (tmp_path / "run").exists()
+    write_records(cases / "cases.jsonl", [replace(record, identity="cleared") for record in records])
+    run(cases, tmp_path / "run", steps=2, uncleared=None)
+    assert load_run(tmp_path / "run").info.overrides == ()
