@@ -51,7 +51,7 @@ def main() -> int:
         if status:
             return status
     key, cases, trained = f"key={out}/pseudonym.key", f"cases={out}/cases", f"run={out}/run"
-    medsynth("ingest", f"source={out}/scans", f"out={out}/cases", "identity=trust", "modality=CT", key, LABELS)
+    medsynth("ingest", f"source={out}/scans", f"out={out}/cases", "identity=check", "modality=CT", key, LABELS)
     medsynth(
         "train",
         cases,

@@ -57,7 +57,7 @@ VERBS: Mapping[str, Verb] = {
             function="medsynth.ingest.run:ingest",
             # Scans that changed are read anew, and the cases belong to one source and one key:
             # ingest sees to both itself.
-            places=frozenset({"source", "key"}),
+            places=frozenset({"source", "key", "known", "allow"}),
             texts=frozenset({"licence", "patient_pattern"}),
             unfinished="some cases were refused, the others are done: refused.jsonl in out says why, and the way out",
             says_resumed=True,

@@ -1,7 +1,8 @@
 """One case: read it, check it, write its channels clean. What a worker process does."""
 
 import hashlib
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,21 +16,30 @@ from medsynth.data.picture import read_picture
 from medsynth.errors import GeometryError, MedsynthError, UnreadableError
 from medsynth.files import sha256_file
 from medsynth.geometry import Geometry, require_straight
+from medsynth.ingest.gate import Gate, GateError
+from medsynth.ingest.looks import look
 from medsynth.ingest.plan import PlannedCase, PlannedChannel, units_of
 from medsynth.records import CaseRecord, Channel
 
 VOLUMES_FOLDER = "volumes"
 
 
+class Terms(NamedTuple):
+    """What is the same for all cases: the folder for them, their licence, the gate, the source that was given."""
+
+    out: Path
+    licence: str | None
+    gate: Gate
+    source: Path
+
+
 class Task(NamedTuple):
-    """A planned case with its pseudonyms, and what is the same for all."""
+    """A planned case with its pseudonyms."""
 
     id: str
     patient: str
     plan: PlannedCase
-    out: Path
-    licence: str | None
-    identity: str
+    terms: Terms
 
 
 class Outcome(NamedTuple):
@@ -41,6 +51,7 @@ class Outcome(NamedTuple):
         order: SHA-256 of all voxels, channel names and place: the same with every key and zlib.
         reason: why it was refused, empty otherwise.
         way_out: what the user can do.
+        notes: what the identity gate found, as `medsynth.ingest.gate.Note`.
     """
 
     record: dict[str, Any] | None
@@ -48,6 +59,7 @@ class Outcome(NamedTuple):
     order: str
     reason: str
     way_out: str
+    notes: Sequence[Sequence[str]] = ()
 
 
 class _Read(NamedTuple):
@@ -64,37 +76,51 @@ def convert(task: Task) -> Outcome:
         MedsynthError: the output cannot be written. What is wrong with the case itself is
             an Outcome with a reason.
     """
+    plan, (out, licence, gate, source) = task.plan, task.terms
+    folder = out / VOLUMES_FOLDER / task.id
     try:
-        channels = _read_case(task.plan)
+        channels = _read_case(plan)
+        gate.require_clean_files(plan, source)
+        plan, notes = gate.passed(plan)
+        for channel in plan.channels:
+            read = channels[channel.name]
+            if channel.kind == "image":
+                array, seen = look(gate, read.array, read.geometry, read.modality)
+                channels[channel.name] = read._replace(array=array)
+                notes += seen
+        written = {channel.name: _write(out, folder, channel, channels[channel.name]) for channel in plan.channels}
+        gate.require_clean(out, [out / channel.path for channel in written.values()])
     except (GeometryError, UnreadableError) as error:
         return refuse(str(error))
-    folder = task.out / VOLUMES_FOLDER / task.id
-    written = {}
-    for channel in task.plan.channels:
-        read = channels[channel.name]
-        path = folder / f"{channel.name}.nii.gz"
-        write_nifti(path, read.array, read.geometry)
-        written[channel.name] = Channel(
-            path=path.relative_to(task.out).as_posix(),
-            kind=channel.kind,
-            units=read.units,
-            modality=read.modality,
-            sha256=sha256_file(path),
-        )
+    except GateError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        return refuse(str(error))._replace(notes=error.notes)
     record = CaseRecord(
         id=task.id,
         patient=task.patient,
-        patient_source=task.plan.patient_source,
-        identity=task.identity,
+        patient_source=plan.patient_source,
+        identity=gate.clearance(notes),
         channels=written,
         geometry=next(iter(channels.values())).geometry,
-        labels=_label_names(task.plan, channels),
-        attributes=task.plan.attributes,
-        licence=task.licence,
-        split=task.plan.split,
+        labels=_label_names(plan, channels),
+        attributes=plan.attributes,
+        licence=licence,
+        split=plan.split,
     )
-    images = {c.name: channels[c.name] for c in task.plan.channels if c.kind == "image"}
-    return Outcome(record.to_json(), _digest(images, place=False), _digest(channels, place=True), "", "")
+    images = {c.name: channels[c.name] for c in plan.channels if c.kind == "image"}
+    return Outcome(record.to_json(), _digest(images, place=False), _digest(channels, place=True), "", "", notes)
+
+
+def _write(out: Path, folder: Path, channel: PlannedChannel, read: _Read) -> Channel:
+    path = folder / f"{channel.name}.nii.gz"
+    write_nifti(path, read.array, read.geometry)
+    return Channel(
+        path=path.relative_to(out).as_posix(),
+        kind=channel.kind,
+        units=read.units,
+        modality=read.modality,
+        sha256=sha256_file(path),
+    )
 
 
 def refuse(message: str) -> Outcome:

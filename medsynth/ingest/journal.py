@@ -15,7 +15,7 @@ from medsynth.ingest.convert import VOLUMES_FOLDER, Outcome, Task
 from medsynth.records import CaseRecord
 
 JOURNAL_FILE = "progress.jsonl"
-_SCHEMA = "medsynth.ingest/1"
+_SCHEMA = "medsynth.ingest/2"
 _CASE_FOLDER = re.compile(r"c[0-9a-f]{16}\Z")
 
 

@@ -17,6 +17,8 @@ class IngestReport:
     Args:
         found: what the source was taken for.
         cases: written to cases.jsonl.
+        cleared: of them, how many the identity gate cleared; the others were taken on the user's word.
+        notes: cases in which the gate found and removed, blanked or allowed something, by what.
         refused: in refused.jsonl.
         aside: files left aside because the layout does not read them, by their ending.
         passed: DICOM series passed over, by reason.
@@ -27,11 +29,13 @@ class IngestReport:
         repeated: cases whose image is that of another case.
         joined: presumed patients who were joined with another because they share an image.
         reasons: how often each kind of refusal came.
-        sources: private list of which file each case id stands for.
+        sources: private list of which file each case id stands for, None where none is kept.
     """
 
     found: str
     cases: int
+    cleared: int
+    notes: Mapping[str, int]
     refused: int
     aside: Mapping[str, int]
     passed: Mapping[str, int]
@@ -42,7 +46,7 @@ class IngestReport:
     repeated: int
     joined: int
     reasons: Mapping[str, int]
-    sources: Path
+    sources: Path | None
 
     @property
     def exit_code(self) -> int:
@@ -55,6 +59,12 @@ class IngestReport:
         table = Table(show_header=False)
         table.add_row("cases", str(self.cases))
         table.add_row("patients", str(self.patients))
+        if self.cleared:
+            table.add_row("cleared by the identity gate", str(self.cleared))
+        if self.cleared < self.cases:
+            table.add_row("not cleared: taken on your word", str(self.cases - self.cleared))
+        for what, count in self.notes.items():
+            table.add_row(escape(f"  {what}"), str(count))
         if self.unlabelled:
             table.add_row("cases without a label map, which others have", str(self.unlabelled))
         if self.presumed:
@@ -74,9 +84,10 @@ class IngestReport:
         for reason, count in self.reasons.items():
             table.add_row(escape(f"  {reason}"), str(count))
         console.print(table)
-        console.print(
-            escape(f"Which file a case id stands for, private, for you alone: {self.sources}"), soft_wrap=True
-        )
+        if self.sources is not None:
+            console.print(
+                escape(f"Which file a case id stands for, private, for you alone: {self.sources}"), soft_wrap=True
+            )
 
 
 def count_reasons(reasons: list[str]) -> dict[str, int]:

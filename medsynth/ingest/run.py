@@ -3,36 +3,36 @@
 import dataclasses
 import hashlib
 import json
-import time
+import secrets
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from medsynth.errors import MedsynthError, UsageError
 from medsynth.files import disk_errors, write_text
+from medsynth.identity.finding import KINDS
+from medsynth.identity.known_identifiers import read_list
 from medsynth.identity.pseudonym import Pseudonymiser, key_path, load_key, write_private
-from medsynth.ingest.convert import Outcome, Task, convert, refuse
+from medsynth.ingest.clearance import notes_of, write_clearance
+from medsynth.ingest.convert import Outcome, Task, Terms, convert, refuse
+from medsynth.ingest.gate import Gate, Policy
 from medsynth.ingest.journal import Journal, fingerprint, sweep
 from medsynth.ingest.layouts import find_cases
+from medsynth.ingest.looks import require_eyes
 from medsynth.ingest.plan import Found, PlannedCase
 from medsynth.ingest.pool import in_processes
+from medsynth.ingest.progress import progress_of
 from medsynth.ingest.report import IngestReport, count_reasons
 from medsynth.ingest.series_rule import SeriesRule, passed_over, table_of
 from medsynth.ingest.settle import Settled, settle
 from medsynth.records import CASES_FILE, write_records
 
 REFUSED_FILE = "refused.jsonl"
-_SECONDS_BETWEEN_LINES = 10.0
-
-
-class _Advance(Protocol):
-    def __call__(self) -> None:
-        """One more case is done."""
+NO_KEY = Path("none")
+"""As `key`: the pseudonyms come from a key that is thrown away."""
 
 
 def ingest(
@@ -40,6 +40,10 @@ def ingest(
     out: Path,
     *,
     identity: str | None,
+    text: Policy = "refuse",
+    faces: Policy = "refuse",
+    known: Path | None = None,
+    allow: Path | None = None,
     layout: str = "auto",
     workers: int = 2,
     key: Path | None = None,
@@ -53,18 +57,22 @@ def ingest(
 ) -> IngestReport:
     """Find the scans in `source`, check them, write them as cases into `out`.
 
-    `out` gets cases.jsonl, volumes/<case>/<channel>.nii.gz and, where a case was refused,
-    refused.jsonl with the reason and the way out. It names no file, path or person of the
+    `out` gets cases.jsonl, volumes/<case>/<channel>.nii.gz, identity.json and, where a case was
+    refused, refused.jsonl with the reason and the way out. It names no file, path or person of the
     source; which case is which file stands in a private list beside the key. A call that
     was stopped goes on where it was; a file that changed and a case that was refused are read anew.
 
     Args:
         source: folder of scans (DICOM, NIfTI, Decathlon, BIDS, PNG or JPEG), or a CSV.
         out: folder of cases.
-        identity: "trust": you vouch that the scans name nobody; it is recorded.
+        identity: "check", "remove" or "trust", see `medsynth.ingest.gate.Gate`.
+        text, faces: what becomes of text in pictures and of faces, see there.
+        known: text file of identifiers that must not occur, one a line.
+        allow: text file of texts that are fine, one a line.
         layout: one of `medsynth.ingest.layouts.LAYOUTS`.
         workers: processes.
-        key: pseudonym key file, made on first use; default as `medsynth.identity.pseudonym.key_path`.
+        key: pseudonym key file, made on first use; default as `medsynth.identity.pseudonym.key_path`. NO_KEY: a key
+            that is thrown away, and no list of which case is which file; nothing can be gone on with or added then.
         licence: under which the scans came, recorded in each case.
         patient_pattern: regular expression whose one group, found in a file's path below
             `source`, is its patient.
@@ -80,9 +88,13 @@ def ingest(
         MedsynthError: nothing to read, nothing accepted, `out` is another's, no disk space.
         UsageError: a value that is none of a key's.
     """
-    _check(source, out, identity, workers)
-    secret = key_path(key)
-    pseudonymiser = Pseudonymiser(load_key(secret, out))
+    _check(source, out, workers)
+    known_texts, fine_texts = (tuple(read_list(path)) if path else () for path in (known, allow))
+    gate = Gate(identity=identity or "", text=text, faces=faces, known=known_texts, allow=fine_texts)
+    require_eyes(gate)
+    secret = None if key == NO_KEY else key_path(key)
+    pseudonymiser = Pseudonymiser(secrets.token_bytes(32) if secret is None else load_key(secret, out))
+    gate = dataclasses.replace(gate, marks=bytes.fromhex(pseudonymiser.digest("marks")))
     console, errors = Console(quiet=not progress), Console(stderr=True, quiet=not progress)
     names = _named(labels)
     found = find_cases(
@@ -106,20 +118,20 @@ def ingest(
     settings += [sorted(names.items())] if names else []
     settings += [tilt] if tilt != "refuse" else []
     settings += [dataclasses.asdict(series)] if series not in (None, SeriesRule()) else []
+    settings += [[text, faces, known_texts, fine_texts]] if gate.looks else []
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         journal = Journal(out, _stamps(settings, pseudonymiser))
         if journal.resumed:
             errors.print("medsynth: the folder was begun by the same command: going on", soft_wrap=True)
-        tasks, outcomes = _tasks(found, out, licence, pseudonymiser)
-        sources = (
-            secret.parent / "sources" / f"{hashlib.sha256(out.resolve().as_posix().encode()).hexdigest()[:16]}.jsonl"
-        )
-        _write_sources(sources, source, out, tasks)
+        terms = Terms(out, licence, gate, source)
+        tasks, outcomes = _tasks(found, terms, pseudonymiser)
+        sources = None if secret is None else _write_sources(secret.parent / "sources", terms, tasks)
         resumed = _convert_all(tasks, outcomes, journal, pseudonymiser, workers, console)
         settled = settle(outcomes)
+        write_clearance(out, gate, settled.records, outcomes)
         _write(out, settled)
-    report = _report(found, settled, resumed, sources)
+    report = _report(found, settled, outcomes, resumed, sources)
     report.print(console)
     return report
 
@@ -138,12 +150,7 @@ def _named(labels: Mapping[str, str] | None) -> dict[int, str]:
     return names
 
 
-def _check(source: Path, out: Path, identity: str | None, workers: int) -> None:
-    if identity != "trust":
-        raise UsageError(
-            "there is no identity gate yet that could clear the scans: say identity=trust when you vouch that they "
-            "name nobody; it is recorded"
-        )
+def _check(source: Path, out: Path, workers: int) -> None:
     if workers < 1:
         raise UsageError("workers is 1 or more")
     if out.is_file():
@@ -163,9 +170,7 @@ def _stamps(settings: Sequence[object], pseudonymiser: Pseudonymiser) -> dict[st
     }
 
 
-def _tasks(
-    found: Found, out: Path, licence: str | None, pseudonymiser: Pseudonymiser
-) -> tuple[dict[str, Task], dict[str, Outcome]]:
+def _tasks(found: Found, terms: Terms, pseudonymiser: Pseudonymiser) -> tuple[dict[str, Task], dict[str, Outcome]]:
     """Tasks by case id, and the outcomes of cases that are refused before they are read."""
     tasks: dict[str, Task] = {}
     outcomes: dict[str, Outcome] = {}
@@ -176,17 +181,20 @@ def _tasks(
             number = sum(key.startswith(f"{case}-") for key in outcomes) + 2
             outcomes[f"{case}-{number}"] = refuse("the source names the same case twice; remove the second one")
             continue
-        tasks[case] = Task(case, patient, plan, out, licence, "trusted")
+        tasks[case] = Task(case, patient, plan, terms)
     return tasks, outcomes
 
 
-def _write_sources(path: Path, source: Path, out: Path, tasks: Mapping[str, Task]) -> None:
-    head = {"source": source.resolve().as_posix(), "out": out.resolve().as_posix()}
-    lines = [head]
+def _write_sources(folder: Path, terms: Terms, tasks: Mapping[str, Task]) -> Path:
+    """Which file each case id stands for, in a file of its own for each folder of cases."""
+    source, out = (path.resolve().as_posix() for path in (terms.source, terms.out))
+    path = folder / f"{hashlib.sha256(out.encode()).hexdigest()[:16]}.jsonl"
+    lines = [{"source": source, "out": out}]
     for case, task in tasks.items():
         first = task.plan.channels[0].paths[:1] if task.plan.channels else ()
         lines.append({"case": case, "source": task.plan.source, "file": first[0].as_posix() if first else ""})
     write_private(path, "".join(json.dumps(line) + "\n" for line in lines))
+    return path
 
 
 def _convert_all(
@@ -205,7 +213,7 @@ def _convert_all(
             outcomes[case] = known
     resumed = sum(case in outcomes for case in tasks)
     left = [task for case, task in tasks.items() if case not in outcomes]
-    with _progress(Console(stderr=True, quiet=console.quiet), len(tasks), resumed) as advance:
+    with progress_of(Console(stderr=True, quiet=console.quiet), len(tasks), resumed) as advance:
         for index, outcome in in_processes(convert, left, workers):
             case = left[index].id
             journal.add(case, prints[case], outcome)
@@ -234,11 +242,19 @@ def _write(out: Path, settled: Settled) -> None:
     sweep(out, settled.records)
 
 
-def _report(found: Found, settled: Settled, resumed: int, sources: Path) -> IngestReport:
+def _report(
+    found: Found, settled: Settled, outcomes: Mapping[str, Outcome], resumed: int, sources: Path | None
+) -> IngestReport:
     labelled = sum(any(part.kind == "label" for part in one.channels.values()) for one in settled.records)
     return IngestReport(
         found=found.text,
         cases=len(settled.records),
+        cleared=sum(record.identity == "cleared" for record in settled.records),
+        notes=Counter(
+            f"{note.became}: {KINDS[note.kind]}"
+            for found_in in notes_of(outcomes).values()
+            for note in {note._replace(place="", mark="") for note in found_in if note.became != "refused"}
+        ),
         refused=len(settled.refused),
         aside=found.aside,
         passed=passed_over(found.seen),
@@ -251,27 +267,3 @@ def _report(found: Found, settled: Settled, resumed: int, sources: Path) -> Inge
         reasons=count_reasons([outcome.reason for outcome in settled.refused.values()]),
         sources=sources,
     )
-
-
-@contextmanager
-def _progress(console: Console, total: int, done: int) -> Iterator[_Advance]:
-    """A bar with the time left on a terminal, a line now and then elsewhere."""
-    if console.is_terminal and not console.quiet:
-        columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("reading", total=total, completed=done)
-            yield lambda: bar.advance(task)
-        return
-    start = shown = time.monotonic()
-    count = done
-
-    def advance() -> None:
-        nonlocal count, shown
-        count += 1
-        now = time.monotonic()
-        if now - shown >= _SECONDS_BETWEEN_LINES and count < total:
-            shown = now
-            left = (now - start) / (count - done) * (total - count)
-            console.print(f"{count} of {total} cases, about {left / 60:.0f} min left", markup=False)
-
-    yield advance

@@ -38,7 +38,7 @@ def settle(outcomes: Mapping[str, Outcome]) -> Settled:
     contents = [outcome.content for _, _, outcome in taken]
     keys, conflicts = _join(records, contents)
     for index in conflicts:
-        refused[records[index].id] = refuse(_TWICE)
+        refused[records[index].id] = refuse(_TWICE)._replace(notes=taken[index][2].notes)
     names = {value: name for record in records for value, name in record.labels.items()}
     settled = [
         dataclasses.replace(

@@ -179,6 +179,6 @@ def test_folders_of_others_are_not_touched(tmp_path):
 @pytest.mark.parametrize("identity", ["", "Trust", "trusted", "cleared", "unknown"])
 def test_identity_has_to_be_said(tmp_path, identity):
     image_folder(tmp_path / "s", 1)
-    with pytest.raises(UsageError, match="identity=trust"):
+    with pytest.raises(UsageError, match="identity=check refuses scans that name somebody"):
         run(tmp_path / "s", tmp_path / "out", identity=identity)
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,90 @@
+"""What the gate sees in the voxels: text that is burned in, and faces."""
+
+from functools import cache
+from typing import Any
+
+from numpy.typing import NDArray
+
+from medsynth.errors import MedsynthError
+from medsynth.geometry import Geometry
+from medsynth.identity.faces import REASONS, blank_face, find_face
+from medsynth.identity.picture_text import TextFinder
+from medsynth.identity.volume_text import blank_text_in, find_text
+from medsynth.ingest.gate import Gate, GateError, Note
+
+
+def require_eyes(gate: Gate) -> None:
+    """Refuse to begin where pictures are to be looked at and what finds text in them is not installed.
+
+    Raises:
+        MedsynthError: so; the message names the extra.
+    """
+    if gate.looks and gate.text != "allow":
+        _finder()
+
+
+def look(gate: Gate, array: NDArray[Any], geometry: Geometry, modality: str | None) -> tuple[NDArray[Any], list[Note]]:
+    """Look at an image and do with text and face what the gate says.
+
+    Args:
+        gate: that the case passes.
+        array: (X, Y) or (X, Y, Z).
+        geometry: its place.
+        modality: DICOM code, None where it is not known.
+
+    Returns:
+        The image, with text and face blanked where that was asked for, and what was found.
+
+    Raises:
+        GateError: it shows what the gate refuses, or it could not be looked at.
+    """
+    if not gate.looks:
+        return array, []
+    notes: list[Note] = []
+    try:
+        if gate.text != "allow":
+            array, notes = _text(gate, array, geometry)
+        if geometry.rank == 3:
+            array, seen = _face(gate, array, geometry, modality)
+            notes += seen
+    except GateError:
+        raise
+    except MedsynthError as error:
+        raise GateError(str(error), [Note("unseen", "voxels", "", "refused")]) from None
+    except Exception:  # what fails has not looked
+        raise GateError(
+            "its voxels could not be looked at for text and faces; exclude the case",
+            [Note("unseen", "voxels", "", "refused")],
+        ) from None
+    return array, notes
+
+
+def _text(gate: Gate, array: NDArray[Any], geometry: Geometry) -> tuple[NDArray[Any], list[Note]]:
+    if gate.text == "blank":
+        array, places = blank_text_in(array, geometry, _finder())
+        return array, [Note("text", place, "", "blanked") for place in places]
+    notes = [Note("text", place, "", "refused") for place in find_text(array, geometry, _finder())]
+    if notes:
+        raise GateError(
+            "text is burned into its picture; text=blank blanks it, text=allow takes it and does not look", notes
+        )
+    return array, []
+
+
+def _face(gate: Gate, array: NDArray[Any], geometry: Geometry, modality: str | None) -> tuple[NDArray[Any], list[Note]]:
+    face = find_face(array, geometry, modality)
+    if face is None:
+        return array, []
+    if gate.faces == "allow":
+        return array, [Note("face", face.why, "", "allowed")]
+    if gate.faces == "blank":
+        return blank_face(array, geometry, face), [Note("face", face.why, "", "blanked")]
+    raise GateError(
+        f"it may show a face: {REASONS[face.why]}; faces=blank takes the face away, faces=allow takes the case so",
+        [Note("face", face.why, "", "refused")],
+    )
+
+
+@cache
+def _finder() -> TextFinder:
+    return TextFinder()
