@@ -8,8 +8,8 @@ from pydicom._private_dict import private_dictionaries
 from medsynth.identity.confidentiality import safe_private
 from medsynth.identity.known_private import Form, is_plain_csa, known_forms
 from tests.identity.clean_files import clean_dicom, save
-from tests.identity.planted_claims import claiming, plain_csa, put_csa
-from tests.identity.planted_own import OWN
+from tests.identity.planted_claims import claiming, plain_csa, plants_under_claims, put_csa
+from tests.identity.planted_own import OWN, plants_in_own_files
 from tests.identity.test_check import found_in
 
 
@@ -18,6 +18,18 @@ def test_nothing_is_found_in_medsynths_own_files(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
     assert found_in(tmp_path) == []
+
+
+def test_each_identity_beside_what_is_passed_over_is_found(tmp_path: Path) -> None:
+    """Not one may be missed here: each stands for a rule that lets something pass."""
+    missed = []
+    for number, plant in enumerate([*plants_under_claims(), *plants_in_own_files()]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        plant.write(folder)
+        if not found_in(folder):
+            missed.append(plant.place)
+    assert missed == []
 
 
 @pytest.mark.parametrize("name", OWN)
