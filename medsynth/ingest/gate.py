@@ -111,8 +111,8 @@ class Gate:
                 notes |= dict.fromkeys(self._notes(_checker(self).file(path, _below(path, source)).findings))
         if notes:
             raise GateError(
-                f"its files may name somebody: {_counted(notes)}; identity.json says where, identity=remove takes voxels "
-                "and geometry alone, allow=FILE names texts that are fine",
+                f"its files may name somebody: {_counted(notes)}; identity.json says where, identity=remove takes "
+                "voxels and geometry alone, allow=FILE names texts that are fine",
                 notes,
             )
 
