@@ -52,7 +52,8 @@ def plainly_stored(dataset: Dataset) -> Stored | None:
     sizes = [dataset.get(keyword) for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored")]
     if not all(isinstance(size, int) for size in (sign, *sizes)) or dataset.get("SamplesPerPixel") != 1:
         return None
-    found = Stored(*map(int, sizes), signed=sign == 1)
+    rows, columns, allocated, bits = map(int, sizes)
+    found = Stored(rows, columns, allocated, bits, signed=sign == 1)
     fit = 0 < found.rows < 2**16 and 0 < found.columns < 2**16 and 0 < found.bits <= found.allocated
     plain = fit and found.allocated in (8, 16, 32) and sign in (0, 1) and sys.byteorder == "little"
     grey = str(dataset.get("PhotometricInterpretation")) in ("MONOCHROME1", "MONOCHROME2")

@@ -129,7 +129,7 @@ def test_padding_of_a_plain_radiograph(tmp_path):
         setting(PixelPaddingValue=0)(dataset, _)
         del dataset.RescaleSlope, dataset.RescaleIntercept
 
-    stored = np.full((6, 5, 4), 300, np.uint16)
+    stored = np.full((6, 5, 4), 300, np.int16)
     stored[0], stored[1] = 0, 40
     array = read_dicom(write_series(tmp_path / "s", oblique(0), stored, plain, CR)[:1]).array
     assert (array[:2] == 40).all()
