@@ -138,6 +138,7 @@ def main() -> None:
             for _ in range(chosen.repeats):
                 for who, work in works.items():
                     times[who].append(seconds(work))
+            console.print(f"{form}: measured")
             alone = codec(folder / form)
             for reader in readers:
                 ratios = [b / a for a, b in zip(times["ours"], times[reader], strict=True)]

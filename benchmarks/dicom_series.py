@@ -60,9 +60,7 @@ def write_series(slices: list[Dataset], folder: Path, syntax: UID, count: int) -
 
 def _place(dataset: Dataset, number: int) -> None:
     dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    dataset.ImagePositionPatient = [*map(str, dataset.ImagePositionPatient[:2]), f"{GAP * number:.1f}"]
-    first = "-125" if "ImagePositionPatient" not in dataset else str(dataset.ImagePositionPatient[0])
-    dataset.ImagePositionPatient = [first, "-125", f"{GAP * number:.1f}"]
+    dataset.ImagePositionPatient = ["-125", "-125", f"{GAP * number:.1f}"]
     dataset.InstanceNumber = number + 1
     dataset.SliceThickness = GAP
     dataset.GantryDetectorTilt = 0

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -234,6 +235,8 @@ def run(
             path = put(folder, files)
             result = worker.judge(path, folder / f"x{one.changed}", one.kind, wholes[number % len(seeds)])
             results.append((one, f"{change.__name__} #{number}", result))
+            if len(results) % 200 == 0:
+                print(f"{len(results)} files", file=sys.stderr, flush=True)
             if result.kind in FAULTS and reader is read:
                 print(f"{result.kind}: {one.name}, {change.__name__} #{number}: {result.detail}", flush=True)
         worker.close()
