@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
-from medsynth.identity.heads import STEP_MM, Grid, Head, brain_of, has_skull, head_of, regrid, tissues, turned
+from medsynth.identity.heads import STEP_MM, Grid, Head, brains_of, has_skull, head_of, regrid, tissues, turned
 
 REASONS = {
     "seen": "tissue lies where the face is",
@@ -149,14 +149,23 @@ def _face_of(grid: Grid, head: Head) -> Face | None:
     """The face of what is a head, by its brain; unless it is seen to be away."""
     if not head.closed:
         return Face(why="cut")
-    brain = brain_of(grid, head)
-    if brain is None:
-        return Face(why="unplaced")
-    points: NDArray[np.float64] = np.argwhere(brain) * np.float64(STEP_MM)
-    middle = points.mean(0)
-    axes = _axes(points - middle)
-    if axes is None or _mirrored(brain, points, middle, axes[0]) < _SYMMETRY:
-        return Face(why="turned")
+    why = "unplaced"
+    for brain in brains_of(grid, head):
+        points: NDArray[np.float64] = np.argwhere(brain) * np.float64(STEP_MM)
+        axes = _axes(points - points.mean(0))
+        if axes is not None and _mirrored(brain, points, axes[0]) > _SYMMETRY:
+            return _before(grid, head, points, axes)
+        why = "turned"
+    return Face(why=why)
+
+
+def _before(
+    grid: Grid,
+    head: Head,
+    points: NDArray[np.float64],
+    axes: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]],
+) -> Face | None:
+    """The face in front of the brain that these points (N, 3), in mm of the grid, are."""
     _, along, up = axes
     planes = []
     for degrees in (*_ANGLES, _TEST_ANGLE):
@@ -185,12 +194,10 @@ def _axes(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.
     return right, along, np.cross(right, along)
 
 
-def _mirrored(
-    brain: NDArray[np.bool_], points: NDArray[np.float64], middle: NDArray[np.float64], right: NDArray[np.float64]
-) -> float:
+def _mirrored(brain: NDArray[np.bool_], points: NDArray[np.float64], right: NDArray[np.float64]) -> float:
     """Share of the brain that is brain again on the other side of its middle plane."""
-    from_middle = points - middle
-    mirror = np.rint((from_middle - 2 * np.outer(from_middle @ right, right) + middle) / STEP_MM).astype(int)
+    across = (points - points.mean(0)) @ right
+    mirror = np.rint((points - 2 * np.outer(across, right)) / STEP_MM).astype(int)
     inside = ((mirror >= 0) & (mirror < brain.shape)).all(1)
     return float(brain[tuple(mirror[inside].T)].sum() / len(points))
 

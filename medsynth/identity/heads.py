@@ -149,8 +149,8 @@ def _is_bony(grid: Grid, profiles: list[NDArray[np.float32]]) -> bool:
     return bool(np.median([_signal_void(depths) for depths in profiles]) < _SKULL_RATIO)
 
 
-def brain_of(grid: Grid, head: Head) -> NDArray[np.bool_] | None:
-    """About where the brain is, (X, Y, Z); None where it cannot be told from what lies around it."""
+def brains_of(grid: Grid, head: Head) -> Iterator[NDArray[np.bool_]]:
+    """About where the brain may be, (X, Y, Z), the thinner bridges first; none where what is found can be no brain."""
     near = _distance_mm(head, grid.values.shape) < 60 * head.scale
     near &= np.arange(grid.values.shape[2]) > head.centre[2]
     filled = ndimage.binary_fill_holes(ndimage.binary_closing(head.tissue, iterations=2) | head.tissue)
@@ -166,11 +166,10 @@ def brain_of(grid: Grid, head: Head) -> NDArray[np.bool_] | None:
         sizes = np.bincount(labels[near], minlength=count + 1)
         sizes[0] = 0
         if not sizes.any():
-            return None
+            return
         brain = within & (ndimage.distance_transform_edt(labels != sizes.argmax()) <= erosion + 0.7)
         if _BRAIN_ML[0] < brain.sum() * _VOXEL_ML < _BRAIN_ML[1] and _is_inside(brain, head):
-            return np.asarray(brain)
-    return None
+            yield np.asarray(brain)
 
 
 def turned(grid: Grid, tissue: NDArray[np.bool_], axis: int, sign: int) -> tuple[Grid, NDArray[np.bool_]]:
