@@ -67,6 +67,7 @@ def test_a_face_is_found_and_blanked_and_the_brain_is_kept(values) -> None:
 def test_no_face_no_finding() -> None:
     assert found(head(face=False)) is None
     assert found(head(skin=False)) is None
+    assert found(part(head(skin=False), (0, 0, 0), (0, 0, 40))) is None  # no skull, so no head whose top is cut off
     assert found(Volume(np.zeros(GRID.shape, np.uint8), GRID)) is None
 
 
@@ -150,6 +151,12 @@ def test_real_faces_are_found_and_blanked(real: Volume, test_data: Path) -> None
 def test_half_a_face_is_a_face(real: Volume) -> None:
     assert found(without(straight(real), 80, 120)) == "seen"
     assert found(part(straight(real), (0, 0, 0), (0, 0, 60))) == "cut"
+
+
+def test_a_head_on_its_side_is_a_finding_although_its_brain_looks_to_the_front(real: Volume) -> None:
+    array, geometry = straight(real)
+    lying = array.transpose(2, 1, 0)
+    assert found(Volume(lying, Geometry(lying.shape, np.diag([*geometry.spacing[::-1], 1.0])))) == "turned"
 
 
 def test_no_hippocampus_is_a_face(test_data: Path) -> None:
