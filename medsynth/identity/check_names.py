@@ -16,6 +16,8 @@ _NUMBERED = re.compile(
     r"|frame|person|echo|sample|step|from|version|v|e)[-_]?\d{1,6}([-_]\d{1,6}){0,3}(?![^\W_])",
     re.IGNORECASE,
 )
+# Splits of a data set, before a name or as a folder's.
+_SPLIT = re.compile(r"(?<![^\W_])(train|valid|val|test)(?=[-_]|$)", re.IGNORECASE)
 _OWN = re.compile(r"[pc][0-9a-f]{16}|[0-9a-f]{32,64}|2\.25\.\d+")
 
 
@@ -31,9 +33,9 @@ def check_names(relative: PurePosixPath, findings: Findings) -> None:
 def judge_name(name: str) -> list[Found]:
     """What a file's or folder's name gives away.
 
-    >>> judge_name("IM-0001-0012.dcm"), [kind for kind, _ in judge_name("voss_ada_19610503.nii.gz")]
+    >>> judge_name("val_IM-0001-0012.dcm"), [kind for kind, _ in judge_name("voss_ada_19610503.nii.gz")]
     ([], ['date', 'words'])
     """
     text = _SUFFIXES.sub("", name)
-    text = _OWN.sub(" ", text)
+    text = _SPLIT.sub(" ", _OWN.sub(" ", text))
     return judge(_NUMBERED.sub(" ", text).replace("_", " "))
