@@ -27,6 +27,8 @@ except ImportError:  # of the extra `codecs`
 
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 _RUN_LENGTH_HEADER = 64  # bytes: the number of segments and where each begins (PS3.5 G.5)
+_MARK = b"\xa5\x5a\xc3"
+_MARKED = b"\x00\xa5\x00\x5a\x00\xc3"  # three runs of a byte each: a run cut short before them spoils them
 
 
 class Stored(NamedTuple):
@@ -89,7 +91,7 @@ def run_length_frame(frame: bytes, stored: Stored) -> NDArray[Any]:
     runs may go on from one row to the next here.
 
     Raises:
-        ValueError: segments that are missing, too many or cut short.
+        ValueError: segments that are missing, too many or cut short, or that open to more than the pixels.
     """
     size, count = stored.allocated // 8, stored.rows * stored.columns
     head = np.frombuffer(frame, "<u4", _RUN_LENGTH_HEADER // 4)
@@ -98,9 +100,43 @@ def run_length_frame(frame: bytes, stored: Stored) -> NDArray[Any]:
     starts = [*map(int, head[1 : size + 1]), len(frame)]
     planes = np.empty((count, size), np.uint8)
     for index in range(size):
-        segment = frame[starts[index] : starts[index + 1]]
-        planes[:, size - 1 - index] = np.asarray(Image.frombytes("L", (count, 1), segment, "packbits", "L"))[0]
+        planes[:, size - 1 - index] = _segment(frame[starts[index] : starts[index + 1]], count)
     return _without_spare_bits(planes.reshape(-1).view(stored.dtype), stored)
+
+
+def _segment(packed: bytes, count: int) -> NDArray[np.uint8]:
+    """What a segment opens to. A mark is packed behind it, which shows whether it ends with its last pixel.
+
+    A worn segment may open to enough bytes and have some left: the picture in it is not the one that was stored.
+    """
+    padded = packed[-1:] == b"\0" and packed[-2:-1] < b"\x81"  # to an even length (PS3.5 G.3.1), else a run of zeros
+    part = packed[:-1] if padded else packed
+    opened = _opened(part + _MARKED, count + len(_MARK))
+    if opened is None or opened[count:].tobytes() != _MARK:
+        end = _end_of_segment(packed, count)
+        opened = None if end is None or any(packed[end:]) else _opened(packed[:end], count)
+    if opened is None:
+        raise ValueError("a segment that is cut short, or opens to more than its pixels")
+    return opened[:count]
+
+
+def _end_of_segment(packed: bytes, count: int) -> int | None:
+    """Where the run that ends with pixel `count` ends; None where none does."""
+    at = there = 0
+    while at < len(packed) and there < count:
+        code = packed[at]
+        if code != 128:
+            there += code + 1 if code < 128 else 257 - code
+        at += 2 if code > 128 else 1 if code == 128 else code + 2
+    return at if there == count and at <= len(packed) else None
+
+
+def _opened(packed: bytes, count: int) -> NDArray[np.uint8] | None:
+    try:
+        found: NDArray[np.uint8] = np.asarray(Image.frombytes("L", (count, 1), packed, "packbits", "L"))[0]
+    except ValueError:
+        return None
+    return found
 
 
 def jpeg_ls_frame(frame: bytes, stored: Stored) -> NDArray[Any]:

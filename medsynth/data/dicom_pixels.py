@@ -18,6 +18,7 @@ from medsynth.data.dicom_frames import frame_decoder, native_frame, plainly_stor
 from medsynth.errors import UnreadableError
 
 _LARGEST = 2**30  # pixels that are decoded of one file
+_BROKEN = "the pixels are missing, cut short or broken; export the series again"
 _CODECS = {"pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "pyjpegls"}
 
 
@@ -54,13 +55,16 @@ def _plainly_decoded(
     stored = plainly_stored(dataset)
     if stored is None or (wanted == [None] and int(number(dataset, "NumberOfFrames") or 1) > 1):
         return None
+    syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
     try:
         if not coded:
             native = [native_frame(dataset, stored, frame or 0) for frame in wanted]
             return None if any(frame is None for frame in native) else [frame for frame in native if frame is not None]
-        decode = frame_decoder(UID(str(dataset.file_meta.TransferSyntaxUID)))
+        decode = frame_decoder(syntax)
         return None if decode is None else [decode(coded[frame or 0], stored) for frame in wanted]
     except Exception:  # decoders fed with any bytes fail in any way; pydicom says whether there is a picture in it
+        if syntax == RLELossless:  # and it takes a segment that opens to too much
+            raise UnreadableError(_BROKEN) from None
         return None
 
 
@@ -70,7 +74,7 @@ def _decoded_by_pydicom(dataset: Dataset, wanted: Sequence[int | None]) -> list[
             return [dataset.pixel_array]
         return [frame.copy() for frame in iter_pixels(dataset, indices=[frame or 0 for frame in wanted])]
     except Exception:  # decoders fed with any bytes fail in any way
-        raise UnreadableError("the pixels are missing, cut short or broken; export the series again") from None
+        raise UnreadableError(_BROKEN) from None
 
 
 def require_decodable(dataset: Dataset, frames: Sequence[int]) -> dict[int, bytes]:
@@ -132,7 +136,7 @@ def _honest_frames(dataset: Dataset, syntax: UID, frames: Sequence[int]) -> dict
     except UnreadableError:
         raise
     except Exception:  # parsers fed with any bytes fail in any way
-        raise UnreadableError("the pixels are missing, cut short or broken; export the series again") from None
+        raise UnreadableError(_BROKEN) from None
     return honest
 
 

@@ -13,6 +13,7 @@ from medsynth.data.dicom import read_dicom
 from medsynth.data.dicom_file import numbers, quiet, read_file
 from medsynth.data.dicom_frames import Stored, jpeg_ls_frame, native_frame, plainly_stored, run_length_frame
 from medsynth.data.dicom_pixels import in_units, stored_frames
+from medsynth.errors import UnreadableError
 from tests.data.test_dicom import CR, oblique, setting, write_series
 
 SHIPPED = Path(pydicom.data.__file__).parent / "test_files"
@@ -99,19 +100,42 @@ def run_length(segment, count=1):
     return np.array([count, 64, *[0] * 14], "<u4").tobytes() + segment
 
 
-def test_a_run_may_go_on_from_row_to_row_and_padding_may_follow():
-    np.testing.assert_array_equal(
-        run_length_frame(run_length(b"\xfb\x07\x01\x01\x02\0\0"), STORED).ravel(), [7] * 6 + [1, 2]
-    )
+@pytest.mark.parametrize("padding", [b"", b"\0", b"\0\0", b"\0\0\0\0"])
+@pytest.mark.parametrize("last", [0, 2])
+def test_a_run_may_go_on_from_row_to_row_and_padding_may_follow(padding, last):
+    segment = b"\xfb\x07\x01\x01" + bytes([last]) + padding
+    np.testing.assert_array_equal(run_length_frame(run_length(segment), STORED).ravel(), [7] * 6 + [1, last])
 
 
 @pytest.mark.parametrize(
     "frame",
-    [run_length(b"\xfb\x07\x00\x01"), run_length(b"\xfb\x07\x05\x01\x02"), run_length(b"\xf9\x07", count=2), b""],
+    [
+        run_length(b"\xfb\x07\x00\x01"),  # a pixel too few
+        run_length(b"\xfb\x07\x05\x01\x02"),
+        run_length(b"\xfb\x07\x01\x01"),  # a byte too few
+        run_length(b"\xfb\x07\x01\x01\x02\x00\x09"),  # one too many
+        run_length(b"\xfb\x07\xf0\x09"),  # a run over the end
+        run_length(b"\xf9\x07" + b"\xff" * 8),
+        run_length(b"\xf9\x07", count=2),
+        b"",
+    ],
 )
-def test_a_run_length_frame_cut_short_is_no_frame(frame):
+def test_a_run_length_frame_of_too_few_or_too_many_pixels_is_no_frame(frame):
     with pytest.raises(ValueError, match=r"."):
         run_length_frame(frame, STORED)
+
+
+def test_a_worn_run_length_frame_is_refused():
+    """Bytes of 255 open to as many pixels as noise does, nearly: pydicom gives the picture and drops the rest."""
+    dataset = dataset_of(noise("u2", 16, (64, 64)), 16)
+    compress(dataset, RLELossless, generate_instance_uid=False)
+    raw = bytearray(dataset.PixelData)
+    raw[-3000:-8] = b"\xff" * 2992
+    dataset.PixelData = bytes(raw)
+    with quiet():
+        assert (dataset.pixel_array[-1, -20:] & 255 == 255).all()
+        with pytest.raises(UnreadableError, match="missing, cut short or broken"):
+            stored_frames(dataset, [None])
 
 
 def test_a_jpeg_ls_frame_of_another_size_is_no_frame():
