@@ -172,8 +172,8 @@ def main() -> None:
         "top 60 mm not in the picture": lambda v: [part(v, (0, 0, 0), (0, 0, 60))],
         "left half alone": lambda v: [part(v, (0, 0, 0), (75, 0, 0))],
         "60 mm about the middle": lambda v: [part(v, (50, 0, 0), (50, 0, 0))],
-        "a box over the eyes alone": lambda v: [without(v, 80, 120)],
-        "a box over nose and mouth, eyes left": lambda v: [without(v, 120, 400)],
+        "a box 80 to 120 mm below the vertex (in IXI the eyes)": lambda v: [without(v, 80, 120)],
+        "a box from 120 mm below the vertex (in IXI nose and mouth)": lambda v: [without(v, 120, 400)],
         "noise of 5% and 10%": lambda v: [noisy(v, 0.05), noisy(v, 0.1)],
         "axes wrongly named": lambda v: list(wrongly_named(v)),
     }
