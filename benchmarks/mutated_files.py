@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from medsynth.identity.check import Checker
 from medsynth.identity.removal_files import RemovalTask, remove_from_file
-from medsynth.ingest.convert import Task, convert
+from medsynth.ingest.convert import Task, Terms, convert
+from medsynth.ingest.gate import Gate
 from medsynth.ingest.plan import PlannedCase, PlannedChannel
 
 MEMORY = 4 * 2**30
@@ -58,7 +59,7 @@ def read(path: Path, kind: str, out: Path) -> Read:
     """Through the conversion of ingest."""
     channel = PlannedChannel(name="image", reader="dicom" if kind == "dicom" else "nifti", paths=(path,), modality="MR")
     plan = PlannedCase(source="x", patient="x", patient_source="dicom", channels=(channel,))
-    done = convert(Task("c1", "p1", plan, out, None, "trusted"))
+    done = convert(Task("c1", "p1", plan, Terms(out, None, Gate(identity="trust"), path.parent)))
     if done.record is None:
         return Read(None, f"{done.reason}; {done.way_out}")
     return Read(np.asanyarray(nib.load(out / done.record["channels"]["image"]["path"]).dataobj), "")
