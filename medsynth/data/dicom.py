@@ -130,7 +130,8 @@ def held_by(path: Path, header: Dataset) -> Held:
 def _chosen(volumes: Sequence[Volume], name: str | None) -> Sequence[Slice]:
     if name is None and len(volumes) > 1:
         raise UnreadableError(
-            f"{len(volumes)} volumes in one series, the first {volumes[0].name}; say which one, or split the series"
+            f"{len(volumes)} volumes in one series, told apart by {' and '.join(volumes[0].marks)}; say which one, or "
+            "split the series"  # what they are called may be anybody's words
         )
     for volume in volumes:
         if name is None or volume.name == name:

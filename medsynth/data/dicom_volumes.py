@@ -91,5 +91,5 @@ def _place(part: Slice) -> tuple[float, ...]:
 
 def _spoken(marks: Mapping[str, float | str]) -> str:
     return " ".join(
-        f"{name}={value:g}" if isinstance(value, float | int) else f"{name}={value}" for name, value in marks.items()
+        f"{name}={value:.12g}" if isinstance(value, float | int) else f"{name}={value}" for name, value in marks.items()
     )

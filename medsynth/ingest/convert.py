@@ -79,15 +79,15 @@ def convert(task: Task) -> Outcome:
     plan, (out, licence, gate, source) = task.plan, task.terms
     folder = out / VOLUMES_FOLDER / task.id
     try:
+        passed, notes = gate.passed(plan)  # before reading: what is wrong with a channel is said with its name
         channels = _read_case(plan)
         gate.require_clean_files(plan, source)
-        plan, notes = gate.passed(plan)
+        plan = passed
         for channel in plan.channels:
             read = channels[channel.name]
-            if channel.kind == "image":
-                array, seen = look(gate, read.array, read.geometry, read.modality)
-                channels[channel.name] = read._replace(array=array)
-                notes += seen
+            array, seen = look(gate, read.array, read.geometry, read.modality)  # what is called a label map may be none
+            channels[channel.name] = read._replace(array=array)
+            notes += seen
         written = {channel.name: _write(out, folder, channel, channels[channel.name]) for channel in plan.channels}
         gate.require_clean(out, [out / channel.path for channel in written.values()])
     except (GeometryError, UnreadableError) as error:

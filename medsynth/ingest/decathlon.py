@@ -8,7 +8,7 @@ from medsynth.errors import MedsynthError
 from medsynth.files import inside
 from medsynth.ingest.dataset_json import DATASET_FILE, channel_names, label_names, read_dataset
 from medsynth.ingest.patients import patient_of
-from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, modality_of
+from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, modality_of, spoken
 
 
 def plan_decathlon(folder: Path, pattern: re.Pattern[str] | None) -> Found:
@@ -31,7 +31,7 @@ def plan_decathlon(folder: Path, pattern: re.Pattern[str] | None) -> Found:
             "mend it, or set layout=nifti"
         ) from None
     cases = [_case(folder, image, label, modalities, labels, pattern) for image, label in pairs]
-    text = f"a Decathlon folder: {len(cases)} training cases, {', '.join(modalities)}"
+    text = f"a Decathlon folder: {len(cases)} training cases, {spoken(modalities)}"
     return Found("decathlon", cases, text)
 
 

@@ -15,6 +15,7 @@ from medsynth.data.dicom import PLANE_CLASSES, VOLUME_CLASSES, Held, held_by
 from medsynth.data.dicom_file import quiet, read_header
 from medsynth.data.dicom_labels import LABEL_CLASSES, LabelHeader, label_header
 from medsynth.data.dicom_volumes import Volume, split_volumes
+from medsynth.identity.vocabulary import standard_terms
 from medsynth.ingest.inventory import Inventory
 from medsynth.ingest.label_files import LabelFile, Origin, with_labels
 from medsynth.ingest.patients import patient_of
@@ -135,7 +136,7 @@ def _read_headers(folder: Path, paths: Sequence[PurePosixPath]) -> list[Header |
                 modality = _text(header, "Modality")
                 descriptions = tuple(_text(header, tag) for tag in _DESCRIPTIONS)
                 held = held_by(folder / path, header)
-                plain = modality if re.fullmatch(r"[A-Z]{2,16}", modality) else ""
+                plain = modality if modality.isupper() and modality.lower() in standard_terms() else ""
                 label = label_header(header) if sop_class in LABEL_CLASSES else None
                 found.append(Header(sop_class, instance, series, study, patient, plain, descriptions, held, label))
             except Exception:  # values are parsed when asked for; reading the case will say what is wrong

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, get_args
 from medsynth.errors import MedsynthError, UsageError
 from medsynth.identity.check import Checker
 from medsynth.identity.check_tables import check_json
-from medsynth.identity.finding import Finding, Findings, Marker
+from medsynth.identity.finding import Finding, Findings, Marker, plain
 from medsynth.identity.known_identifiers import KnownIdentifiers
 from medsynth.ingest.plan import PlannedCase
 from medsynth.records import Attribute
@@ -23,6 +23,7 @@ from medsynth.records import Attribute
 MODES = ("remove", "check", "trust")
 Policy = Literal["refuse", "blank", "allow"]
 _OLDEST = 90
+_LONG_NUMBER = 10**6
 
 
 class Note(NamedTuple):
@@ -63,7 +64,8 @@ class Gate:
         marks: secret behind the marks.
 
     Raises:
-        UsageError: a value that is none of these.
+        UsageError: a value that is none of these, or that identity=trust would pass over.
+        MedsynthError: a known identifier is too short.
     """
 
     identity: str
@@ -82,6 +84,11 @@ class Gate:
         for name in ("text", "faces"):
             if getattr(self, name) not in get_args(Policy):
                 raise UsageError(f"{name} is one of {', '.join(get_args(Policy))}")
+        if not self.looks and (self.known or "blank" in (self.text, self.faces)):
+            raise UsageError(
+                "identity=trust looks at nothing; known=, text=blank and faces=blank need identity=check or remove"
+            )
+        KnownIdentifiers(self.known)
 
     @property
     def looks(self) -> bool:
@@ -92,6 +99,16 @@ class Gate:
         """The `identity` of a case's record."""
         allowed = self.text == "allow" or any(note.became == "allowed" for note in notes)
         return "trusted" if allowed or not self.looks else "cleared"
+
+    def require_clean_licence(self, licence: str | None) -> None:
+        """Refuse to write into every case a licence that may name somebody.
+
+        Raises:
+            MedsynthError: so.
+        """
+        if licence and self.looks and (found := self._judge("licence", licence)):
+            counts = _counted(dict.fromkeys(found))
+            raise MedsynthError(f"licence may name somebody: {counts}; write another, or name it in allow=FILE")
 
     def require_clean_files(self, plan: PlannedCase, source: Path) -> None:
         """With identity=check, refuse a case whose files or their names may name somebody.
@@ -141,9 +158,10 @@ class Gate:
                 removed += found
         if notes or (removed and self.identity == "check"):
             all_notes = [*notes, *removed]
+            way_out = "rename the channel" if notes else "leave the column out, take identity=remove, which drops them"
             raise GateError(
-                f"its attributes, labels or channels may name somebody: {_counted(all_notes)}; leave the column out, "
-                "take identity=remove, which drops them, or name fine texts with allow=FILE",
+                f"its attributes, labels or channels may name somebody: {_counted(all_notes)}; {way_out}, or name fine "
+                "texts with allow=FILE",
                 all_notes,
             )
         return replace(plan, attributes=kept, labels=labels), [note._replace(became="removed") for note in removed]
@@ -171,8 +189,10 @@ class Gate:
         return Marker(self.marks).mark(piece)
 
     def _judge(self, name: str, value: Attribute) -> list[Note]:
-        findings = Findings(Marker(self.marks), 0, frozenset(self.allow))
+        findings = Findings(Marker(self.marks), 0, frozenset(plain(text) for text in self.allow))
         check_json(json.dumps({name: value}).encode(), findings)
+        if isinstance(value, float) and abs(value) >= _LONG_NUMBER:  # tables write whole numbers so, 1234567.0
+            findings.add("number", "value", f"{value:.17g}")
         found = _known(self).find(f"{name} {value}".encode())
         return [*self._notes(findings), *(Note("known", "value", self.mark(one), "refused") for _, one in found)]
 

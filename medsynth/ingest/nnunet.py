@@ -9,7 +9,7 @@ from medsynth.errors import MedsynthError
 from medsynth.ingest.dataset_json import DATASET_FILE, channel_names, label_names, read_dataset
 from medsynth.ingest.inventory import NIFTI_ENDINGS, PICTURE_ENDINGS, Inventory
 from medsynth.ingest.patients import patient_of
-from medsynth.ingest.plan import TWO_FILES, Found, PlannedCase, PlannedChannel, Reader, modality_of
+from medsynth.ingest.plan import TWO_FILES, Found, PlannedCase, PlannedChannel, Reader, modality_of, spoken
 
 _PART = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 _ENDINGS = sorted((*NIFTI_ENDINGS, *PICTURE_ENDINGS), key=len, reverse=True)
@@ -45,7 +45,7 @@ def plan_nnunet(folder: Path, inventory: Inventory, pattern: re.Pattern[str] | N
         for name in sorted({*images, *maps})
     ]
     cases = [dataclasses.replace(case, refusal=TWO_FILES) if case.source in doubled else case for case in cases]
-    text = f"an nnU-Net folder: {len(cases)} training cases, {', '.join(texts)}"
+    text = f"an nnU-Net folder: {len(cases)} training cases, {spoken(texts)}"
     return Found("nnunet", cases, text)
 
 

@@ -1,13 +1,14 @@
 """What a layout found: cases to be read, none of them opened yet."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from medsynth.errors import MedsynthError
+from medsynth.identity.shapes import judge
 from medsynth.ingest.series_rule import Seen
 from medsynth.records import Attribute, Split
 
@@ -88,7 +89,20 @@ class PlannedCase:
         names = [channel.name for channel in self.channels]
         double = sorted({name for name in names if names.count(name) > 1})
         if double and self.refusal is None:
-            raise MedsynthError(f"two channels of one case are called {double[0]}; give the second another name")
+            raise MedsynthError("two channels of one case have one name; give the second another name")
+
+
+def spoken(names: Sequence[str]) -> str:
+    """Names of channels for the eye, those with words that are not known left out: they may be somebody's.
+
+    >>> spoken(["image", "Ottilie", "t1w"])
+    'image, t1w and another'
+    """
+    fine = [name for name in names if not judge(name.replace("_", " "))]
+    rest = len(names) - len(fine)
+    return ", ".join(fine or ["unknown names"]) + (
+        f" and {'another' if rest == 1 else f'{rest} others'}" if rest and fine else ""
+    )
 
 
 class Found(NamedTuple):

@@ -90,7 +90,10 @@ def ingest(
     """
     _check(source, out, workers)
     known_texts, fine_texts = (tuple(read_list(path)) if path else () for path in (known, allow))
+    if known and not known_texts:
+        raise UsageError("known names a file without an identifier; write one a line, or leave known= out")
     gate = Gate(identity=identity or "", text=text, faces=faces, known=known_texts, allow=fine_texts)
+    gate.require_clean_licence(licence)
     require_eyes(gate)
     secret = None if key == NO_KEY else key_path(key)
     pseudonymiser = Pseudonymiser(secrets.token_bytes(32) if secret is None else load_key(secret, out))

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from medsynth.errors import MedsynthError
 from medsynth.ingest.inventory import NIFTI_ENDINGS, PICTURE_ENDINGS, says_dicom
 from medsynth.ingest.patients import patient_of
-from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, Reader, channel_name, modality_of
+from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, Reader, channel_name, modality_of, spoken
 from medsynth.records import Attribute, Split
 
 _SPLITS: dict[str, Split] = {
@@ -68,7 +68,7 @@ def plan_table(path: Path, pattern: re.Pattern[str] | None, modality: str | None
         )
     cases = [_case(path.parent, number, row, files, pattern, modality) for number, row in enumerate(rows, 2)]
     _require_one_split(path, cases)
-    return Found("csv", cases, f"a table of {len(cases)} cases with the channels {', '.join(files)}")
+    return Found("csv", cases, f"a table of {len(cases)} cases with the channels {spoken(files)}")
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

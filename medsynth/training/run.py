@@ -91,7 +91,7 @@ def train(
         torch.set_num_threads(threads)
     check_network(data, autoencoder, model)
     accelerator = choose_accelerator(device, precision)
-    require_cleared(cases, accepted=uncleared is not None)
+    require_cleared(cases, accepted=uncleared == "i_accept")
     fitted = fit_data(cases, data, cache or default_cache(), progress)
     _note_units(fitted.preparation, progress)
     texts = embed_texts(data.text, text_encoder, [*fitted.cases["train"].records, *fitted.cases["validation"].records])

@@ -86,7 +86,7 @@ def test_an_enhanced_file_holds_its_volumes_by_echo_each_frame_with_its_own_resc
         expected = volume.astype(float) * np.arange(1, 5) - echo
         assert np.array_equal(image.array, expected)
         assert (image.units, image.modality) == ("arbitrary", "MR")
-    with pytest.raises(UnreadableError, match="2 volumes in one series, the first echo="):
+    with pytest.raises(UnreadableError, match="2 volumes in one series, told apart by echo"):
         read_dicom([path])
     with pytest.raises(UnreadableError, match="no longer has the volume"):
         read_dicom([path], "echo=30")

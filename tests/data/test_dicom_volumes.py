@@ -39,6 +39,8 @@ def series(*marks, places=3, numbers=None):
         ([{"echo": 1.0, "image type": "M"}, {"echo": 1.0, "image type": "P"}], ["image type=M", "image type=P"]),
         ([{"acquisition": 1.0, "time": 1.0}, {"acquisition": 2.0, "time": 2.0}], ["time=1", "time=2"]),
         ([{}, {}], ["repetition=1", "repetition=2"]),
+        # Two with one name would be one case, and the second refused.
+        ([{"acquisition": 20000001.0}, {"acquisition": 20000002.0}], ["acquisition=20000001", "acquisition=20000002"]),
     ],
 )
 def test_volumes_are_told_by_the_first_mark_that_tells_them(marks, names):

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from medsynth.data.nifti import write_nifti
 from medsynth.errors import MedsynthError, UsageError
 from medsynth.geometry import Geometry
+from medsynth.identity.check import check
 from medsynth.identity.faces import Face
 from medsynth.ingest.gate import Gate
 from tests.identity.clean_files import clean_dicom, save
@@ -174,6 +175,22 @@ def test_text_in_slices_of_a_volume_is_found_and_blanked(tmp_path):
     assert not changed[:, 60:].any()
 
 
+def test_text_in_a_label_map_is_found(tmp_path):
+    """A label map may be a scan that lies in the wrong folder."""
+    picture = np.asarray(Image.open(radiograph(tmp_path / "text.png", "VOSS 1961")))
+    drawn = np.zeros((128, 128, 3), np.uint8)
+    drawn[:, :, 1] = picture[:128, :128].T > 190
+    geometry = Geometry((128, 128, 3), np.diag([-1.0, -1.0, 3.0, 1.0]))
+    noise = np.random.default_rng(0).normal(60, 5, drawn.shape).astype(np.float32)
+    write_nifti(tmp_path / "s" / "images" / "case0.nii.gz", noise, geometry)
+    write_nifti(tmp_path / "s" / "labels" / "case0.nii.gz", drawn, geometry)
+    with pytest.raises(MedsynthError, match="text is burned into its picture"):
+        run(tmp_path / "s", tmp_path / "refused", identity="check")
+    run(tmp_path / "s", tmp_path / "out", identity="remove", text="blank")
+    written = nib.load(next((tmp_path / "out").rglob("label.nii.gz"))).get_fdata()
+    assert written.sum() < 0.1 * drawn.sum()
+
+
 def test_a_face_is_refused_blanked_or_allowed(tmp_path, monkeypatch):
     """The finder itself has tests of its own; here every volume shows one until it is blanked."""
     face = Face(why="seen", millilitres=300.0, planes=((0.0, 1.0, 0.0, 3.0),))
@@ -239,3 +256,92 @@ def test_the_same_gate_goes_on_and_another_is_refused(tmp_path):
 def test_values_that_are_none(wrong):
     with pytest.raises(UsageError, match=r"identity=check refuses scans|text is one of refuse, blank, allow"):
         Gate(**wrong)
+
+
+def test_a_name_of_a_channel_is_in_no_reason(tmp_path, capsys):
+    """What is wrong with a channel is said with its name, so the name is judged before."""
+    scans(tmp_path / "s")
+    geometry = Geometry.centred((6, 6, 6), (1.0, 1.5, 2.0), centre=(0, 0, 0))
+    write_nifti(tmp_path / "s" / "voss_ottilie" / "case0.nii.gz", np.ones((6, 6, 6), np.float32), geometry)
+    write_nifti(tmp_path / "s" / "voss_ottilie" / "case1.nii.gz", np.ones((6, 6, 6), np.float32), geometry)
+    rows = "".join(f"images/case{number}.nii.gz,voss_ottilie/case{number}.nii.gz\n" for number in range(2))
+    (tmp_path / "s" / "table.csv").write_text(f"image,Voss Ottilie\n{rows}")
+    for number, source in enumerate((tmp_path / "s", tmp_path / "s" / "table.csv")):
+        out = tmp_path / f"out{number}"
+        with pytest.raises(MedsynthError, match="channels may name somebody"):
+            run(source, out, identity="remove", progress=True, **QUICK)
+        assert {line["way_out"] for line in refusals(out)} == {"rename the channel, or name fine texts with allow=FILE"}
+        assert "ottilie" not in (all_text(out) + "".join(capsys.readouterr())).lower()
+
+
+def test_long_numbers_are_numbers_with_a_point_too(tmp_path):
+    """A table with an empty cell is written with 1234567.0 in the others by many tools."""
+    table = with_table(tmp_path / "s", "stage", "1234567.0", "19610503.0", "1234567890123456", "-7.1e6", "2.5")
+    run(table, tmp_path / "out", identity="remove")
+    assert sorted(record.attributes.get("stage", 0) for record in cases(tmp_path / "out")) == [0, 0, 0, 0, 2.5]
+
+
+def test_fine_texts_are_fine_in_capitals(tmp_path):
+    (tmp_path / "fine.txt").write_text("COVID\n")
+    table = with_table(tmp_path / "s", "class", "COVID", "covid")
+    run(table, tmp_path / "out", identity="check", allow=tmp_path / "fine.txt", **QUICK)
+    assert {record.attributes["class"] for record in cases(tmp_path / "out")} == {"COVID", "covid"}
+
+
+def test_a_licence_that_names_somebody_is_not_written(tmp_path):
+    with pytest.raises(MedsynthError, match="licence may name somebody: name 1"):
+        run(scans(tmp_path / "s"), tmp_path / "out", identity="remove", licence="given by Dr. Voss", **QUICK)
+    assert not (tmp_path / "out").exists()
+    run(tmp_path / "s", tmp_path / "out", identity="remove", licence="CC-BY-4.0", **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("lines", "wanted", "says"),
+    [
+        ("# none\n", {"identity": "remove"}, "without an identifier"),
+        ("ab\n", {"identity": "remove"}, "fewer than 3 letters"),
+        ("Voss\n", {"identity": "trust"}, "identity=trust looks at nothing"),
+        ("", {"identity": "trust", "faces": "blank"}, "identity=trust looks at nothing"),
+    ],
+)
+def test_what_would_be_passed_over_does_not_begin(tmp_path, lines, wanted, says):
+    if lines:
+        (tmp_path / "known.txt").write_text(lines)
+        wanted = {**wanted, "known": tmp_path / "known.txt"}
+    with pytest.raises(MedsynthError, match=says):
+        run(scans(tmp_path / "s"), tmp_path / "out", **wanted)
+    assert not (tmp_path / "out").exists()
+
+
+def test_words_of_a_dicom_header_are_not_said(tmp_path, capsys):
+    clean = clean_dicom()
+    clean.Rows, clean.Columns, clean.PixelData, clean.Modality = 8, 8, bytes(128), "OTTILIE"
+    for number in range(4):
+        clean.ImagePositionPatient = ["0", "0", str(number * 2.5)]
+        clean.StackID = f"OTTILIE{number // 2}"
+        clean.SOPInstanceUID = clean.file_meta.MediaStorageSOPInstanceUID = f"2.25.20{number}"
+        save(clean, tmp_path / "s" / "series" / f"{number}.dcm")
+    (tmp_path / "s" / "table.csv").write_text("image\nseries\n")
+    run(tmp_path / "s" / "series", tmp_path / "tree", identity="remove", progress=True)
+    with pytest.raises(MedsynthError, match="2 volumes in one series, told apart by stack"):
+        run(tmp_path / "s" / "table.csv", tmp_path / "out", identity="remove", progress=True)
+    said = "".join(capsys.readouterr()) + all_text(tmp_path / "out") + all_text(tmp_path / "tree")
+    assert "no modality, CT Image" in said
+    assert "OTTILIE" not in said
+
+
+def test_a_folder_of_cases_is_clean_to_the_check(tmp_path):
+    rows = ("A1,93,normal,seen by Dr. Ottilie Voss", "A2,61,normal,axial")
+    table = with_table(scans(tmp_path / "s", 1, "doe_jane"), "patient,age,class,comment", *rows)
+    (tmp_path / "s" / "images" / "case1.nii.gz").write_bytes(b"cut")
+    run(table, tmp_path / "removed", identity="remove")
+    (tmp_path / "s" / "table.csv").unlink()
+    run(scans(tmp_path / "s"), tmp_path / "checked", identity="check", **QUICK)
+    for out in ("removed", "checked"):
+        assert clearance(tmp_path / out)["findings"]
+        assert refusals(tmp_path / out)
+        assert check(tmp_path / out, text="skip", progress=False).content["counts"] == {}
+    for name, value in (("identity", "Ottilie"), ("known", 19610503.5), ("schema", "medsynth.clearance/9")):
+        content = clearance(tmp_path / "removed")
+        (tmp_path / "removed" / "identity.json").write_text(json.dumps({**content, name: value}))
+        assert check(tmp_path / "removed", text="skip", progress=False).content["counts"] != {}
