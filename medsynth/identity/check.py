@@ -24,7 +24,7 @@ from medsynth.identity.check_pictures import check_picture
 from medsynth.identity.check_pixels import PixelCheck
 from medsynth.identity.finding import KINDS, Finding, Findings, Marker, grouped, plain
 from medsynth.identity.known_identifiers import KnownIdentifiers, read_list
-from medsynth.identity.own_records import check_own_lines
+from medsynth.identity.own_records import check_clearance, check_own_lines
 from medsynth.identity.own_settings import STAMP_FILE, check_settings, check_stamp, is_settings
 from medsynth.identity.picture_text import MarkerPolicy, TextFinder
 from medsynth.identity.shapes import judge, shapes
@@ -224,7 +224,14 @@ def _check_content(path: Path, content: bytes, findings: Findings, look: Look) -
     ):
         return "json" if name == STAMP_FILE else "text", b""
     readers: tuple[tuple[tuple[str, ...], str, Callable[[], bool]], ...] = (
-        ((".json",), "json", lambda: check_tables.check_json(content, findings)),
+        (
+            (".json",),
+            "json",
+            lambda: (
+                (name == REPORT_FILE and check_clearance(content, findings))
+                or check_tables.check_json(content, findings)
+            ),
+        ),
         (
             (".jsonl",),
             "json",

@@ -6,7 +6,7 @@ licences, and settings that are not medsynth's own are judged like any text.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import PurePosixPath
@@ -15,13 +15,23 @@ from typing import Any
 from medsynth.errors import MedsynthError
 from medsynth.identity.check_names import check_names
 from medsynth.identity.check_tables import check_value, load_json
-from medsynth.identity.finding import Findings, without_words
+from medsynth.identity.finding import KINDS, Findings, without_words
 from medsynth.identity.own_settings import check_setting
+from medsynth.identity.picture_text import MarkerPolicy
 from medsynth.identity.shapes import judge
-from medsynth.records import CaseRecord, SampleRecord
+from medsynth.records import IDENTITY, CaseRecord, SampleRecord
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _CASE = re.compile(r"c[0-9a-f]{16}")
+_REFUSED = re.compile(r"c[0-9a-f]{16}(-\d{1,6})?")
+_MARK = re.compile(r"[0-9a-f]{12}")
+_VERSION = re.compile(r"\d+\.\d+\.\d+([a-z]+\d+)?(\+[0-9a-z.]{1,16})?")
+_FATES = ("refused", "removed", "blanked", "allowed")
+_NOTE = {"case", "kind", "place", "mark", "became"}
+_CLEARANCE = {
+    "schema", "medsynth", "identity", "text", "faces", "markers", "known", "allow", "cases", "refused", "content",
+    "counts", "findings",
+}  # fmt: skip
 _PATIENT = re.compile(r"p[0-9a-f]{16}|synthetic-[0-9a-f]{16,64}")
 
 
@@ -64,7 +74,10 @@ def _check_record(record: Any, findings: Findings) -> None:
             findings.add_all(judge(text), f"channel {number}")
     for field in ("attributes", "condition", "licence"):
         if hasattr(record, field):
-            check_value(_plain(getattr(record, field)), field, (field,), findings)
+            value = _plain(getattr(record, field))
+            if record.identity == "cleared" and isinstance(value, dict):  # 90 is what the gate makes of ages above 89
+                value = {name: 89 if str(one) == "90" else one for name, one in value.items()}
+            check_value(value, field, (field,), findings)
     check_value(list(record.labels.values()), "labels", ("labels",), findings)
     check_value(list(record.geometry.shape), "shape", ("geometry",), findings)
     if isinstance(record, SampleRecord):
@@ -99,17 +112,68 @@ def _journal(rows: list[Any]) -> Iterator[Callable[[Findings], None]]:
         ValueError, and others as `_record`: a line is not valid.
     """
     for row in rows:
-        record, *hashes, reason, way_out = row["outcome"]
+        record, *hashes, reason, way_out, notes = row["outcome"]
         known = set(row) == {"case", "fingerprint", "outcome"} and _CASE.fullmatch(row["case"])
         if not known or not all(_HASH.fullmatch(one) or one == "" for one in (row["fingerprint"], *hashes)):
             raise ValueError
+        for note in notes:
+            _require_note(*note)
         if record is not None:
             yield _record(record)
         yield _reason(reason, way_out)
+        yield _places(note[1] for note in notes)
+
+
+def check_clearance(content: bytes, findings: Findings) -> bool:
+    """Check identity.json of a folder of cases; False, and nothing noted, when it is none.
+
+    Every field of it is a number, a hash or one of medsynth's own terms, but for the places of what was found.
+    """
+    try:
+        row = load_json(content.decode("utf-8"))
+        notes = [(one["kind"], one["place"], one["mark"], one["became"]) for one in row["findings"]]
+        numbers = [row["known"], row["allow"], row["refused"], *row["cases"].values(), *row["counts"].values()]
+        fine = (
+            set(row) == _CLEARANCE
+            and row["schema"] == "medsynth.clearance/1"
+            and _VERSION.fullmatch(row["medsynth"]) is not None
+            and row["identity"] in ("check", "remove", "trust")
+            and {row["text"], row["faces"]} <= {"refuse", "blank", "allow"}
+            and row["markers"] == MarkerPolicy().to_json()
+            and set(row["cases"]) == set(IDENTITY)
+            and set(row["counts"]) <= set(KINDS)
+            and all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+            and _HASH.fullmatch(row["content"]) is not None
+            and all(set(one) == _NOTE and _REFUSED.fullmatch(one["case"]) for one in row["findings"])
+        )
+        for note in notes:
+            _require_note(*note)
+        judged = _places(place for _, place, _, _ in notes)
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+    if fine:
+        judged(findings)
+    return fine
+
+
+def _require_note(kind: str, place: str, mark: str, became: str) -> None:
+    """Raises ValueError where it is nothing that the identity gate says of a finding."""
+    if (
+        kind not in KINDS
+        or not (mark == "" or _MARK.fullmatch(mark))
+        or became not in _FATES
+        or not place.isprintable()
+    ):
+        raise ValueError
+
+
+def _places(places: Iterable[str]) -> Callable[[Findings], None]:
+    found = [one for place in places for one in judge(place.replace("_", " "))]
+    return lambda findings: findings.add_all(without_words(found, _reason_words()), "place")
 
 
 def _refused(row: Mapping[str, Any]) -> Callable[[Findings], None]:
-    if set(row) != {"case", "reason", "way_out"} or not _CASE.fullmatch(row["case"]):
+    if set(row) != {"case", "reason", "way_out"} or not _REFUSED.fullmatch(row["case"]):
         raise ValueError
     return _reason(row["reason"], row["way_out"])
 
