@@ -85,7 +85,8 @@ def convert(task: Task) -> Outcome:
         plan = passed
         for channel in plan.channels:
             read = channels[channel.name]
-            array, seen = look(gate, read.array, read.geometry, read.modality)  # what is called a label map may be none
+            label = channel.kind == "label"  # what is called one may be a scan
+            array, seen = look(gate, read.array, read.geometry, read.modality, label=label)
             channels[channel.name] = read._replace(array=array)
             notes += seen
         written = {channel.name: _write(out, folder, channel, channels[channel.name]) for channel in plan.channels}

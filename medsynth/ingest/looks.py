@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from medsynth.errors import MedsynthError
@@ -11,6 +12,8 @@ from medsynth.identity.faces import REASONS, blank_face, find_face
 from medsynth.identity.picture_text import TextFinder
 from medsynth.identity.volume_text import blank_text_in, find_text
 from medsynth.ingest.gate import Gate, GateError, Note
+
+_MOST_LABELS = 200
 
 
 def require_eyes(gate: Gate) -> None:
@@ -23,14 +26,18 @@ def require_eyes(gate: Gate) -> None:
         _finder()
 
 
-def look(gate: Gate, array: NDArray[Any], geometry: Geometry, modality: str | None) -> tuple[NDArray[Any], list[Note]]:
-    """Look at an image and do with text and face what the gate says.
+def look(
+    gate: Gate, array: NDArray[Any], geometry: Geometry, modality: str | None, *, label: bool = False
+) -> tuple[NDArray[Any], list[Note]]:
+    """Look at an image or label map and do with text and face what the gate says.
 
     Args:
         gate: that the case passes.
         array: (X, Y) or (X, Y, Z).
         geometry: its place.
         modality: DICOM code, None where it is not known.
+        label: it is called a label map. It is looked at for a face only where it has more values than label maps have,
+            and may be a scan that lies in the wrong folder.
 
     Returns:
         The image, with text and face blanked where that was asked for, and what was found.
@@ -44,7 +51,7 @@ def look(gate: Gate, array: NDArray[Any], geometry: Geometry, modality: str | No
     try:
         if gate.text != "allow":
             array, notes = _text(gate, array, geometry)
-        if geometry.rank == 3:
+        if geometry.rank == 3 and not (label and len(np.unique(array)) <= _MOST_LABELS):
             array, seen = _face(gate, array, geometry, modality)
             notes += seen
     except GateError:

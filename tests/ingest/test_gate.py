@@ -195,7 +195,7 @@ def test_a_face_is_refused_blanked_or_allowed(tmp_path, monkeypatch):
     """The finder itself has tests of its own; here every volume shows one until it is blanked."""
     face = Face(why="seen", millilitres=300.0, planes=((0.0, 1.0, 0.0, 3.0),))
     monkeypatch.setattr(
-        "medsynth.ingest.looks.find_face", lambda array, geometry, modality: face if modality == "MR" else None
+        "medsynth.ingest.looks.find_face", lambda array, geometry, modality: face if modality != "CT" else None
     )
     monkeypatch.setattr("medsynth.ingest.looks.blank_face", lambda array, geometry, face: array * 0)
     source = scans(tmp_path / "s", 1)
@@ -205,6 +205,11 @@ def test_a_face_is_refused_blanked_or_allowed(tmp_path, monkeypatch):
     run(source, tmp_path / "allowed", identity="check", faces="allow", modality="MR")
     assert [record.identity for record in cases(tmp_path / "allowed")] == ["trusted"]
     assert clearance(tmp_path / "allowed")["findings"][0]["became"] == "allowed"
+    geometry = Geometry.centred((12, 10, 8), (1.0, 1.5, 2.0), centre=(0, 0, 0))
+    write_nifti(source / "labels" / "case0.nii.gz", np.arange(960).reshape(12, 10, 8), geometry)
+    with pytest.raises(MedsynthError, match="it may show a face"):  # a scan among the label maps
+        run(source, tmp_path / "label", identity="check", modality="CT")
+    (source / "labels" / "case0.nii.gz").unlink()
     run(source, tmp_path / "blanked", identity="remove", faces="blank", modality="MR")
     assert [record.identity for record in cases(tmp_path / "blanked")] == ["cleared"]
     assert not nib.load(next((tmp_path / "blanked").rglob("image.nii.gz"))).get_fdata().any()
