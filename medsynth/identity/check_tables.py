@@ -24,8 +24,16 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"(given|family|first|last|sur|middle|maiden|full|patient|pat)_?name|name_of_patient|referrer|radiologist",
             "PatientName",
         ),
-        (r"physician|doctor|operator|technician|contact_?person", "OperatorsName"),
-        (r"d_?o_?b|birth(day|date|_date)?|date_of_birth|birth_?year", "PatientBirthDate"),
+        (
+            r"((referring|performing|attending)_)?(physician|doctor)|operator|technician|contact_?person",
+            "OperatorsName",
+        ),
+        (r"((patient|pat)_?)?(initials|initialen)", "PatientName"),
+        (
+            r"d_?o_?b|y_?o_?b|birth(day|date|_date)?|(date|year|month)_of_birth|birth_?(year|month)|geburts(tag|datum|jahr)",
+            "PatientBirthDate",
+        ),
+        (r"(patient|pat)(en)?_?(id|no|nr|num|number|nummer|code|key)|pid", "PatientID"),
         (r"((patient|pat|subject)_?)?age(_?(in_)?(years|yrs|y))?|age_at_.*", "PatientAge"),
         (r"mrn|medical_record(_number)?|ssn|nhs(_number)?|insurance(_id|_number)?|hospital_(id|number)", "PatientID"),
         (r"accession(_(no|number))?", "AccessionNumber"),

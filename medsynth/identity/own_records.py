@@ -26,6 +26,7 @@ _CASE = re.compile(r"c[0-9a-f]{16}")
 _REFUSED = re.compile(r"c[0-9a-f]{16}(-\d{1,6})?")
 _MARK = re.compile(r"[0-9a-f]{12}")
 _VERSION = re.compile(r"\d+\.\d+\.\d+([a-z]+\d+)?(\+[0-9a-z.]{1,16})?")
+_MOST = 10**6
 _FATES = ("refused", "removed", "blanked", "allowed")
 _NOTE = {"case", "kind", "place", "mark", "became"}
 _CLEARANCE = {
@@ -112,7 +113,7 @@ def _journal(rows: list[Any]) -> Iterator[Callable[[Findings], None]]:
         ValueError, and others as `_record`: a line is not valid.
     """
     for row in rows:
-        record, *hashes, reason, way_out, notes = row["outcome"]
+        record, *hashes, reason, way_out, notes = row["outcome"]  # medsynth.ingest.convert.Outcome
         known = set(row) == {"case", "fingerprint", "outcome"} and _CASE.fullmatch(row["case"])
         if not known or not all(_HASH.fullmatch(one) or one == "" for one in (row["fingerprint"], *hashes)):
             raise ValueError
@@ -142,7 +143,7 @@ def check_clearance(content: bytes, findings: Findings) -> bool:
             and row["markers"] == MarkerPolicy().to_json()
             and set(row["cases"]) == set(IDENTITY)
             and set(row["counts"]) <= set(KINDS)
-            and all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+            and all(type(number) is int and 0 <= number < _MOST for number in numbers)
             and _HASH.fullmatch(row["content"]) is not None
             and all(set(one) == _NOTE and _REFUSED.fullmatch(one["case"]) for one in row["findings"])
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 from medsynth.files import sha256_json
 from medsynth.geometry import Geometry
+from medsynth.identity.picture_text import MarkerPolicy
 from medsynth.records import CaseRecord, Channel, SampleRecord
 from tests.identity.clean_files import AFFINE
 from tests.identity.planted_files import Plant
@@ -54,6 +55,20 @@ STAMP: dict[str, Any] = {
 }  # fmt: skip
 SETTINGS = "sampler:\n  grid: karras\n  rho: 7.0\nrun: <path>\nseed: 83749201\ncondition: null\n"
 JOURNAL = [{"schema": "medsynth.ingest/2", "settings": HASH, "key": HASH, "source": HASH}]
+NOTE = ["name", "(0008,0090)", "0123456789ab", "removed"]
+_FOUND = {
+    "case": "c0123456789abcdef",
+    "kind": "name",
+    "place": "file name",
+    "mark": "0123456789ab",
+    "became": "refused",
+}
+_TEXT = {**_FOUND, "case": "c0123456789abcdef-2", "kind": "text", "place": "slices 0-15 from I to S", "mark": ""}
+CLEARANCE: dict[str, Any] = {
+    "schema": "medsynth.clearance/1", "medsynth": "0.1.0", "identity": "check", "text": "refuse", "faces": "blank",
+    "markers": MarkerPolicy().to_json(), "known": 12, "allow": 0, "cases": {"cleared": 1, "trusted": 0, "unknown": 0},
+    "refused": 1, "content": HASH, "counts": {"name": 1, "face": 1}, "findings": [_FOUND, _TEXT],
+}  # fmt: skip
 REFUSED = {"case": "c0123456789abcdef", "reason": "slices differ by 4.00 degrees", "way_out": "exclude the case"}
 
 
@@ -69,7 +84,7 @@ def lines(*rows: Any) -> bytes:
 
 def journal(record: dict[str, Any] | None, reason: str = "") -> bytes:
     """progress.jsonl with one case."""
-    row = {"case": "c0123456789abcdef", "fingerprint": HASH, "outcome": [record, HASH, HASH, reason, ""]}
+    row = {"case": "c0123456789abcdef", "fingerprint": HASH, "outcome": [record, HASH, HASH, reason, "", [NOTE]]}
     return lines(*JOURNAL, row)
 
 
@@ -78,6 +93,7 @@ OWN = {
     "samples.jsonl": lines(sample()),
     "progress.jsonl": journal(case()),
     "refused.jsonl": lines(REFUSED),
+    "identity.json": json.dumps(CLEARANCE, indent=2).encode(),
     "medsynth.json": json.dumps(STAMP, indent=2).encode(),
     ".hydra/config.yaml": SETTINGS.encode(),
     ".hydra/overrides.yaml": b"- run=<path>\n- sampler=heun\n- seed=83749201\n- +plan.share=0.5\n",
@@ -114,6 +130,18 @@ def plants_in_own_files() -> Iterator[Plant]:
         ("a parent", "samples.jsonl", _sample({"parents": ["Voss^Ada"], "patient": PATIENT})),
         ("the journal's case", "progress.jsonl", journal(whole({**case(), "attributes": {"class": "Ottilie"}}))),
         ("the journal's reason", "progress.jsonl", journal(None, "slices of Ottilie")),
+        ("the journal's note", "progress.jsonl", journal(None).replace(b"(0008,0090)", b"Ottilie")),
+        ("a place", "identity.json", _clearance(place="slices of Ottilie")),
+        ("a mark", "identity.json", _clearance(mark="Ottilie")),
+        ("a kind", "identity.json", _clearance(kind="Ottilie")),
+        ("a fate", "identity.json", _clearance(became="Ottilie")),
+        ("a case of the clearance", "identity.json", _clearance(case="MRN83749201")),
+        ("a field more in a finding", "identity.json", _clearance(who="Ottilie")),
+        ("a field more in the clearance", "identity.json", json.dumps({**CLEARANCE, "who": "Ottilie"}).encode()),
+        ("a number in the clearance", "identity.json", json.dumps({**CLEARANCE, "known": 83749201}).encode()),
+        ("the clearance elsewhere", "data/other.json", json.dumps(CLEARANCE).encode()),
+        ("an age above 90", "cases.jsonl", _case({"identity": "cleared", "attributes": {"age": 93}})),
+        ("an age of 90 that nothing cleared", "cases.jsonl", _case({"attributes": {"age": 90}})),
         ("a reason", "refused.jsonl", lines({**REFUSED, "reason": "slices of Voss^Ada"})),
         ("a word of reasons elsewhere", "cases.jsonl", _case({"attributes": {"class": "ruled"}})),
         ("a refused case", "refused.jsonl", lines({**REFUSED, "case": "MRN83749201"})),
@@ -143,6 +171,10 @@ def plants_in_own_files() -> Iterator[Plant]:
 def _moved(path: str) -> bytes:
     channel = {**case()["channels"]["image"], "path": path}
     return _case({"channels": {"image": channel}})
+
+
+def _clearance(**changes: str) -> bytes:
+    return json.dumps({**CLEARANCE, "findings": [{**CLEARANCE["findings"][0], **changes}]}).encode()
 
 
 def _case(changes: dict[str, Any]) -> bytes:

@@ -286,6 +286,15 @@ def test_long_numbers_are_numbers_with_a_point_too(tmp_path):
     assert sorted(record.attributes.get("stage", 0) for record in cases(tmp_path / "out")) == [0, 0, 0, 0, 2.5]
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("patient_id", "4711"), ("PatientId", "A12"), ("year_of_birth", "1961"), ("initials", "OV")]
+)
+def test_a_column_is_judged_by_what_it_means(tmp_path, column, value):
+    """Values that name nobody by themselves."""
+    run(with_table(tmp_path / "s", column, value), tmp_path / "out", identity="remove", **QUICK)
+    assert cases(tmp_path / "out")[0].attributes == {}
+
+
 def test_fine_texts_are_fine_in_capitals(tmp_path):
     (tmp_path / "fine.txt").write_text("COVID\n")
     table = with_table(tmp_path / "s", "class", "COVID", "covid")
