@@ -6,9 +6,9 @@ of labels are all that passes, so these are what the gate looks at, and with ide
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, get_args
 
@@ -125,7 +125,7 @@ class Gate:
         notes: dict[Note, None] = {}
         for channel in plan.channels:
             for path in channel.paths:
-                notes |= dict.fromkeys(self._notes(_checker(self).file(path, _below(path, source)).findings))
+                notes |= dict.fromkeys(self._notes(_found_in(self, path, source, _state_of(path))))
         if notes:
             raise GateError(
                 f"its files may name somebody: {_counted(notes)}; identity.json says where, identity=remove takes "
@@ -204,6 +204,21 @@ class Gate:
 @cache
 def _checker(gate: Gate) -> Checker:
     return Checker(_known(gate), frozenset(gate.allow), Marker(gate.marks), faces=False)  # `looks` sees to pixels
+
+
+@lru_cache(maxsize=4)
+def _found_in(gate: Gate, path: Path, source: Path, _state: tuple[int, ...]) -> Sequence[Finding]:
+    """Findings of a file; those of the last few stay, since each volume of a multi-frame file is a case."""
+    return tuple(_checker(gate).file(path, _below(path, source)).findings)
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Changes when the file does; one that is not there is for the check to say."""
+    try:
+        state = path.stat()
+    except OSError:
+        return ()
+    return state.st_size, state.st_mtime_ns, state.st_ino
 
 
 @cache

@@ -12,9 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 from medsynth.data.nifti import write_nifti
 from medsynth.errors import MedsynthError, UsageError
 from medsynth.geometry import Geometry
-from medsynth.identity.check import check
+from medsynth.identity.check import Checker, check
 from medsynth.identity.faces import Face
-from medsynth.ingest.gate import Gate
+from medsynth.ingest.gate import Gate, GateError
+from medsynth.ingest.plan import PlannedCase, PlannedChannel
 from tests.identity.clean_files import clean_dicom, save
 from tests.ingest.sources import all_text, cases, refusals, run
 
@@ -235,6 +236,25 @@ def test_without_a_detector_it_does_not_begin(tmp_path, monkeypatch):
         run(scans(tmp_path / "s"), tmp_path / "out", identity="check")
     assert not (tmp_path / "out").exists()
     run(tmp_path / "s", tmp_path / "out", identity="check", text="allow")
+
+
+def test_a_file_of_many_volumes_is_checked_once(tmp_path, monkeypatch):
+    """Else a multi-frame file takes time by the square of its volumes; one that changes is checked anew."""
+    (path,) = (scans(tmp_path, 1) / "images").iterdir()
+    channel = PlannedChannel(name="image", reader="dicom", paths=(path,))
+    plan = PlannedCase(source="x", patient="x", patient_source="dicom", channels=(channel,))
+    checked = []
+    file = Checker.file
+    monkeypatch.setattr(Checker, "file", lambda self, *given: checked.append(given) or file(self, *given))
+    gate = Gate(identity="check", marks=bytes(31) + b"1")
+    for _ in range(3):
+        gate.require_clean_files(plan, tmp_path)
+    assert len(checked) == 1
+    path.write_bytes(path.read_bytes() + b"Ottilie Voss")
+    for _ in range(2):
+        with pytest.raises(GateError, match="may name somebody"):
+            gate.require_clean_files(plan, tmp_path)
+    assert len(checked) == 2
 
 
 def test_a_key_that_is_thrown_away_leaves_no_way_back(tmp_path):
