@@ -6,8 +6,10 @@ from typing import Any
 
 from medsynth.data.resampling import Resampling
 from medsynth.data.split import SplitPlan
+from medsynth.files import write_json
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet
+from medsynth.records import CaseRecord, read_records
 from medsynth.training.objective import Objective
 from medsynth.training.plan import DataPlan, ImageInput, Schedule, TrainReport
 from medsynth.training.run import train
@@ -15,6 +17,13 @@ from medsynth.training.run import train
 NETWORK = partial(UNet, features=(8, 8), head_channels=8, norm_groups=4)
 WINDOW = ImageInput(name="image", kind="window", low=-50, high=250)
 SPLIT = SplitPlan(validation=0.2, test=0.2)
+
+
+def list_cleared(cases: Path) -> None:
+    """Write what the identity gate leaves beside cases that say they were cleared."""
+    records = read_records(cases / "cases.jsonl", CaseRecord)
+    hashes = [record.sha256 for record in records if record.identity == "cleared"]
+    write_json(cases / "identity.json", {"schema": "medsynth.clearance/1", "content": hashes})
 
 
 def small_data(**changes: Any) -> DataPlan:

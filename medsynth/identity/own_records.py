@@ -144,7 +144,7 @@ def check_clearance(content: bytes, findings: Findings) -> bool:
             and set(row["cases"]) == set(IDENTITY)
             and set(row["counts"]) <= set(KINDS)
             and all(type(number) is int and 0 <= number < _MOST for number in numbers)
-            and _HASH.fullmatch(row["content"]) is not None
+            and all(_HASH.fullmatch(one) for one in row["content"])
             and all(set(one) == _NOTE and _REFUSED.fullmatch(one["case"]) for one in row["findings"])
         )
         for note in notes:

@@ -17,13 +17,21 @@ _MOST_LABELS = 200
 
 
 def require_eyes(gate: Gate) -> None:
-    """Refuse to begin where pictures are to be looked at and what finds text in them is not installed.
+    """Refuse to begin where pictures are to be looked at and what finds text in them does not work here.
 
     Raises:
         MedsynthError: so; the message names the extra.
     """
-    if gate.looks and gate.text != "allow":
-        _finder()
+    if not gate.looks or gate.text == "allow":
+        return
+    finder = _finder()
+    try:
+        finder.find(np.indices((32, 32)).sum(0))
+    except Exception:  # a package that is broken fails in any way
+        raise MedsynthError(
+            "what finds text in pictures is installed and does not work: pip install --force-reinstall "
+            "rapidocr-onnxruntime, or take text=allow, which does not look"
+        ) from None
 
 
 def look(

@@ -8,6 +8,7 @@ from medsynth.data.fitting import FittedData
 from medsynth.data.preparation import Preparation
 from medsynth.data.split import patients_in
 from medsynth.errors import MedsynthError, RunError
+from medsynth.ingest.clearance import identities
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import RunInfo, read_run
 from medsynth.records import CASES_FILE, IDENTITY, CaseRecord, least_cleared, read_records
@@ -23,7 +24,7 @@ def require_cleared(cases: Path, *, accepted: bool) -> None:
         MedsynthError: so.
     """
     records = read_records(cases / CASES_FILE, CaseRecord)
-    open_ones = sum(record.identity != "cleared" for record in records)
+    open_ones = sum(identity != "cleared" for identity in identities(cases, records))
     if open_ones and not accepted:
         raise MedsynthError(
             f"{open_ones} of {len(records)} cases were not cleared by the identity gate: ingest them with "
@@ -48,9 +49,9 @@ def require_same(out: Path, model: DiffusionModel, preparation: Preparation, inf
         raise MedsynthError(f"{out} holds a training of other cases or with other settings; choose another out")
 
 
-def run_info(fitted: FittedData, facts: Mapping[str, Any], parent: RunInfo | None) -> RunInfo:
+def run_info(cases: Path, fitted: FittedData, facts: Mapping[str, Any], parent: RunInfo | None) -> RunInfo:
     """What the run says of its origin; a fine-tuned model has seen its parent's patients too."""
-    least = least_cleared(record.identity for record in fitted.records)
+    least = least_cleared(identities(cases, fitted.records))
     overrides = set() if least == "cleared" else {f"identity={'trust' if least == 'trusted' else least}", UNCLEARED}
     licences = {record.licence for record in fitted.records if record.licence}
     presumed = any(record.patient_source == "presumed" for record in fitted.records)

@@ -134,7 +134,7 @@ def train(
         "init_from": None if parent is None else parent.checkpoint,
         "text": None if data.text.of is None else sha256_json(asdict(data.text)),
     }
-    info = run_info(fitted, facts, None if parent is None else parent.info)
+    info = run_info(cases, fitted, facts, None if parent is None else parent.info)
     if (out / RUN_FILE).exists():
         require_same(out, diffusion, fitted.preparation, info)
     environment = describe_environment(accelerator, bits, workers, text_encoder)

@@ -67,7 +67,7 @@ _TEXT = {**_FOUND, "case": "c0123456789abcdef-2", "kind": "text", "place": "slic
 CLEARANCE: dict[str, Any] = {
     "schema": "medsynth.clearance/1", "medsynth": "0.1.0", "identity": "check", "text": "refuse", "faces": "blank",
     "markers": MarkerPolicy().to_json(), "known": 12, "allow": 0, "cases": {"cleared": 1, "trusted": 0, "unknown": 0},
-    "refused": 1, "content": HASH, "counts": {"name": 1, "face": 1}, "findings": [_FOUND, _TEXT],
+    "refused": 1, "content": [HASH], "counts": {"name": 1, "face": 1}, "findings": [_FOUND, _TEXT],
 }  # fmt: skip
 REFUSED = {"case": "c0123456789abcdef", "reason": "slices differ by 4.00 degrees", "way_out": "exclude the case"}
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -14,6 +15,7 @@ from medsynth.errors import MedsynthError, UsageError
 from medsynth.geometry import Geometry
 from medsynth.identity.check import Checker, check
 from medsynth.identity.faces import Face
+from medsynth.ingest.clearance import identities
 from medsynth.ingest.gate import Gate, GateError
 from medsynth.ingest.plan import PlannedCase, PlannedChannel
 from tests.identity.clean_files import clean_dicom, save
@@ -379,3 +381,26 @@ def test_a_folder_of_cases_is_clean_to_the_check(tmp_path):
         content = clearance(tmp_path / "removed")
         (tmp_path / "removed" / "identity.json").write_text(json.dumps({**content, name: value}))
         assert check(tmp_path / "removed", text="skip", progress=False).content["counts"] != {}
+
+
+def test_a_record_is_cleared_where_identity_json_lists_it(tmp_path):
+    run(scans(tmp_path / "s", 3), tmp_path / "out", identity="check", **QUICK)
+    assert identities(tmp_path / "out", cases(tmp_path / "out")) == ["trusted"] * 3
+    run(tmp_path / "s", tmp_path / "looked", identity="check")
+    first, second, _ = records = cases(tmp_path / "looked")
+    assert identities(tmp_path / "looked", records) == ["cleared"] * 3
+    altered = replace(first, attributes={"name": "Ottilie"})
+    assert identities(tmp_path / "looked", [second, altered]) == ["cleared", "unknown"]
+    (tmp_path / "looked" / "identity.json").unlink()
+    assert identities(tmp_path / "looked", records) == ["unknown"] * 3
+
+
+def test_a_detector_that_is_broken_does_not_begin(tmp_path, monkeypatch):
+    class Broken:
+        def find(self, picture: np.ndarray) -> list:
+            raise ImportError
+
+    monkeypatch.setattr("medsynth.ingest.looks._finder", Broken)
+    with pytest.raises(MedsynthError, match="is installed and does not work"):
+        run(scans(tmp_path / "s"), tmp_path / "out", identity="check")
+    assert not (tmp_path / "out").exists()

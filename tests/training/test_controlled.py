@@ -22,6 +22,7 @@ from medsynth.nets.controlled import Controlled
 from medsynth.records import CaseRecord, SampleRecord, read_records, write_records
 from medsynth.training.objective import Objective
 from medsynth.training.plan import GivenPlan, Schedule
+from tests.small import list_cleared
 from tests.training.mixed import PET, mixed_data, run
 
 STEPS = SamplingPlan(steps=3)
@@ -151,6 +152,7 @@ def test_its_origin_is_its_parents_too(cases, parent, tmp_path):
     cleared = shutil.copytree(cases, tmp_path / "cases")
     records = read_records(cleared / "cases.jsonl", CaseRecord)
     write_records(cleared / "cases.jsonl", [replace(r, identity="cleared", licence="CC0-1.0") for r in records])
+    list_cleared(cleared)
     run(cleared, tmp_path / "run", given(), model=CONTROLLED, init_from=parent)
     info = load_run(tmp_path / "run").info
     assert info.identity == "trusted"

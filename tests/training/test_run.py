@@ -16,7 +16,7 @@ from medsynth.models.sealed import read_sealed
 from medsynth.records import CaseRecord, read_records, write_records
 from medsynth.training.objective import Objective
 from medsynth.training.plan import Schedule
-from tests.small import NETWORK, small_data, train_small
+from tests.small import NETWORK, list_cleared, small_data, train_small
 from tests.training.resumed import KilledError, dying_after, weights
 
 DATA = small_data(label="label", conditions=("class",), augmentation=Augmentation(shift=1, rotate=5, scale=0.1))
@@ -217,6 +217,7 @@ def test_a_fine_tuned_run_carries_what_its_parent_carried(make_cases, cases, tmp
     own = make_cases(tmp_path / "own" / "cases")
     cleared = [replace(record, identity="cleared", licence="CC0-1.0") for record in trusted]
     write_records(own / "cases.jsonl", cleared)
+    list_cleared(own)
     run(own, tmp_path / "alone", steps=2)
     run(own, tmp_path / "tuned", steps=2, init_from=tmp_path / "first")
     alone, tuned = load_run(tmp_path / "alone").info, load_run(tmp_path / "tuned").info
@@ -270,10 +271,13 @@ def test_cases_that_no_gate_cleared_are_refused_before_they_are_read(make_cases,
     records = read_records(cases / "cases.jsonl", CaseRecord)
     write_records(cases / "cases.jsonl", [replace(records[0], identity="cleared"), *records[1:]])
     with pytest.raises(
-        MedsynthError, match=r"5 of 6 cases were not cleared .* train with uncleared=i_accept, which is"
+        MedsynthError, match=r"6 of 6 cases were not cleared .* train with uncleared=i_accept, which is"
     ):
         run(cases, tmp_path / "run", steps=2, uncleared=None)
     assert not (tmp_path / "run").exists()
     write_records(cases / "cases.jsonl", [replace(record, identity="cleared") for record in records])
+    with pytest.raises(MedsynthError, match="6 of 6 cases were not cleared"):  # a word in a file is no clearance
+        run(cases, tmp_path / "run", steps=2, uncleared=None)
+    list_cleared(cases)
     run(cases, tmp_path / "run", steps=2, uncleared=None)
     assert load_run(tmp_path / "run").info.overrides == ()
