@@ -4,7 +4,7 @@ import re
 from pathlib import PurePosixPath
 
 from medsynth.identity.finding import Findings, Found
-from medsynth.identity.shapes import judge
+from medsynth.identity.shapes import judge, shapes
 
 _SUFFIXES = re.compile(
     r"(\.(dcm|dicom|ima|nii|gz|json|jsonl|csv|tsv|txt|md|ya?ml|png|jpe?g|bvals?|bvecs?|hdr|img|ckpt|html))+$",
@@ -18,7 +18,10 @@ _NUMBERED = re.compile(
 )
 # Splits of a data set, before a name or as a folder's.
 _SPLIT = re.compile(r"(?<![^\W_])(train|valid|val|test)(?=[-_]|$)", re.IGNORECASE)
-_OWN = re.compile(r"[pc][0-9a-f]{16}|[0-9a-f]{32,64}|2\.25\.\d+")
+_OWN = re.compile(r"(?<![^\W_])(?:[pc][0-9a-f]{16}|[0-9a-f]{32,64}|2\.25\.(?:\d{1,5}|\d{24,39}))(?![^\W_])")
+_KIND = re.compile(r"(?<![^\W\d_])[^\W\d_]+[-_]?")
+# What numbers in a row may be all the same: pt_555-123-4567, pat-123-45-6789.
+_TELEPHONE = re.compile(r"(?<!\d)(?:[2-9]\d\d-[2-9]\d\d-\d{4}|[1-8]\d\d-\d\d-\d{4})(?!\d)")
 
 
 def check_names(relative: PurePosixPath, findings: Findings) -> None:
@@ -36,6 +39,9 @@ def judge_name(name: str) -> list[Found]:
     >>> judge_name("val_IM-0001-0012.dcm"), [kind for kind, _ in judge_name("voss_ada_19610503.nii.gz")]
     ([], ['date', 'words'])
     """
-    text = _SUFFIXES.sub("", name)
-    text = _SPLIT.sub(" ", _OWN.sub(" ", text))
-    return judge(_NUMBERED.sub(" ", text).replace("_", " "))
+    text = _SPLIT.sub(" ", _OWN.sub(" ", _SUFFIXES.sub("", name)))
+    numbers = _KIND.sub(" ", text).replace("_", "-")  # case-1961-05-03, v1961.05.03
+    meant = [found for found in shapes(numbers) if found.kind == "date"]
+    meant += [Found("number", match[0]) for match in _TELEPHONE.finditer(numbers)]
+    left = judge(_NUMBERED.sub(" ", text).replace("_", " "))
+    return [*left, *(found for found in meant if found.kind not in {one.kind for one in left})]

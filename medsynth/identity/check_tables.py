@@ -4,8 +4,11 @@ import csv
 import io
 import json
 import re
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.tag import Tag
 
@@ -14,28 +17,29 @@ from medsynth.identity.finding import Findings, Found
 from medsynth.identity.shapes import judge
 
 _UNSAID = Said()
-_LONG_NUMBER, _LONGEST_NUMBER = 10**6, 10**15
+_LONG_NUMBER = 10**6
 _DEEPEST = 100
 # Columns and keys that are no DICOM keywords, and the element that they mean.
 _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), keyword)
     for pattern, keyword in (
         (
-            r"(given|family|first|last|sur|middle|maiden|full|patient|pat)_?name|name_of_patient|referrer|radiologist",
+            r"(given|family|first|fore|last|sur|middle|maiden|full|patient|pat|subject)_?name|name_of_patient|referrer|radiologist",
             "PatientName",
         ),
+        (r"(\w+_)?(physician|doctor|operator|technician)(_?name)?|contact_?person", "OperatorsName"),
+        (r"((patient|pat|subject)_?)?(initials|initialen)", "PatientName"),
         (
-            r"((referring|performing|attending)_)?(physician|doctor)|operator|technician|contact_?person",
-            "OperatorsName",
-        ),
-        (r"((patient|pat)_?)?(initials|initialen)", "PatientName"),
-        (
-            r"d_?o_?b|y_?o_?b|birth(day|date|_date)?|(date|year|month)_of_birth|birth_?(year|month)|geburts(tag|datum|jahr)",
+            r"((patient|pat|subject)_?)?(d_?o_?b|y_?o_?b|birth_?(day|date|year|month)?|(date|year|month)_?of_?birth|born)"
+            r"|geburts(tag|datum|jahr)",
             "PatientBirthDate",
         ),
         (r"(patient|pat)(en)?_?(id|no|nr|num|number|nummer|code|key)|pid", "PatientID"),
         (r"((patient|pat|subject)_?)?age(_?(in_)?(years|yrs|y))?|age_at_.*", "PatientAge"),
-        (r"mrn|medical_record(_number)?|ssn|nhs(_number)?|insurance(_id|_number)?|hospital_(id|number)", "PatientID"),
+        (
+            r"mrn|medical_record(_number)?|ssn|nhs(_number)?|insurance(_id|_number)?|hospital_(id|number)",
+            "PatientID",
+        ),
         (r"accession(_(no|number))?", "AccessionNumber"),
         (r"(street|address|zip(code)?|postal_?code|post_?code|city|town)", "PatientAddress"),
         (r"(tele)?phone(_number)?|mobile|fax", "PatientTelephoneNumbers"),
@@ -141,7 +145,7 @@ def check_value(value: Any, key: str, above: tuple[str, ...], findings: Findings
         findings.add("unread", "value")
     elif isinstance(value, dict):
         for number, (name, entry) in enumerate(value.items(), 1):
-            strange = judge(name.replace("_", " ")) if not _OWN_HASHES.fullmatch(name) else []
+            strange = judge(name.replace("_", " ")) if not _OWN_HASHES.fullmatch(name) or name.isdigit() else []
             findings.add_all(strange, f"{place}, a key")
             # A key becomes part of the place where it is a known word; others might be somebody's name.
             shown = f"key {number}" if strange or len(name) > 40 else name
@@ -154,7 +158,7 @@ def check_value(value: Any, key: str, above: tuple[str, ...], findings: Findings
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if _element_of(key):
             findings.add_all(_judge_keyed(key, str(value)), place)
-        elif isinstance(value, int) and _LONG_NUMBER <= abs(value) < _LONGEST_NUMBER:
+        elif abs(value) >= _LONG_NUMBER and (isinstance(value, int) or value.is_integer()):
             findings.add("number", place, str(value))
 
 
@@ -162,7 +166,17 @@ def _element_of(key: str) -> str | None:
     if tag_for_keyword(key) is not None:
         return key
     plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key.strip()).replace(" ", "_").replace("-", "_").lower()
+    if plain in _keywords():
+        return _keywords()[plain]
     return next((keyword for pattern, keyword in _MEANINGS if pattern.fullmatch(plain)), None)
+
+
+@cache
+def _keywords() -> Mapping[str, str]:
+    """DICOM keywords of several words by the way in which tables write them: device_serial_number."""
+    keywords = (entry[4] for entry in DicomDictionary.values())
+    snake = {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", keyword).lower(): keyword for keyword in keywords}
+    return {name: keyword for name, keyword in snake.items() if "_" in name}
 
 
 def _judge_keyed(key: str, text: str) -> list[Found]:
@@ -176,5 +190,8 @@ def _judge_keyed(key: str, text: str) -> list[Found]:
     if vr in ("SQ", "UN") or text.strip().lower() in ("", "n/a", "na", "nan", "null", "none"):
         return judge(text.replace("_", " "))
     if vr == "AS":  # sidecars and tables give years
-        return [Found("age", text)] if re.fullmatch(r"\d{2,3}(\.\d+)?", text) and float(text) > 89 else judge(text)
+        years = re.fullmatch(r"(\d{1,3}(?:\.\d+)?)\s*(?:y|yr|yrs|years?)?\.?", text.strip(), re.IGNORECASE)
+        if years is not None:
+            return [Found("age", text)] if float(years[1]) > 89 else []
+        return judge_element(Tag(tag), vr, [text], _UNSAID) if re.fullmatch(r"\d{1,3}[DWM]", text) else judge(text)
     return judge_element(Tag(tag), vr, [text], _UNSAID)

@@ -1,6 +1,7 @@
 """What identifies somebody, told by its shape: names, dates, addresses, numbers, unique identifiers."""
 
 import re
+import unicodedata
 from calendar import monthrange
 from collections.abc import Callable, Iterator
 
@@ -18,9 +19,9 @@ _DATES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (rf"(?<![\d.])({_YEAR})(\d\d)(\d\d)(?:[T_ -]?[0-2]\d[0-5]\d(?:[0-5]\d)?(?:\.\d+)?)?(?![\d])", "ymd"),
         (rf"(?<![\d.])({_YEAR})\s?[-/._:]\s?(\d\d?)\s?[-/._:]\s?(\d\d?)(?!\d)", "ymd"),
         (rf"(?<![\d.])(\d\d?)\s?[-/._]\s?(\d\d?)\s?[-/._]\s?({_YEAR})(?![\d])", "dmy"),
-        (rf"(?<![\d.])(\d\d)(\d\d)({_YEAR})(?![\d.])", "dmy"),
-        (r"(?<![\d./-])(\d\d?)([/-])(\d\d?)\2(\d\d)(?![\d./-])", "short"),
-        (r"(?<![\d.])(\d\d)\.(\d\d)\.(\d\d)(?![\d.])", "shortdots"),
+        (rf"(?<![\d.])(\d\d)(\d\d)({_YEAR})(?!\d|\.\d)", "dmy"),
+        (r"(?<![\d./-])(\d\d?)([/-])(\d\d?)\2(\d\d)(?![\d/-]|\.\d)", "short"),
+        (r"(?<![\d.])(\d\d)\.(\d\d)\.(\d\d)(?!\d|\.\d)", "shortdots"),
         (rf"(?<![^\W_])(\d\d?)(?:st|nd|rd|th)?[\s./_-]*(?:{_MONTHS})[\s.,/_-]*(?:{_YEAR}|'?\d\d)(?!\d)", "words"),
         (rf"(?<![^\W\d_])(?:{_MONTHS})[\s.,/_-]+(?:\d\d?(?:st|nd|rd|th)?[\s.,/_-]+)?{_YEAR}(?!\d)", "words"),
         (rf"(?<!\d){_YEAR}[\s./_-]*(?:{_MONTHS})[\s./_-]*\d\d?(?!\d)", "words"),
@@ -30,12 +31,12 @@ _EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"\b(?:https?|ftp|dicom)://\S+|\bwww\.[\w.-]+", re.IGNORECASE)
 _UID = re.compile(r"(?<![\w.])[0-2](?:\.(?:0|[1-9]\d*)){3,}(?![\w])")
 _UID_LONG = 18
-_FREE_ROOTS = ("2.25.", "1.2.840.10008.")
+_FREE = re.compile(r"2\.25\.(?:\d{1,5}|\d{24,39})|1\.2\.840\.10008(?:\.\d{1,5})+")
 _PHONE = re.compile(
     r"(?<![\w.])(?:\+\d{1,3}[\s./()-]*\d(?:[\s./()-]?\d){5,12}"
     r"|\(\d{2,5}\)[\s./-]*\d{3,4}[\s./-]?\d{3,5}"
     r"|\d{3}[\s./-]\d{3}[\s./-]\d{4}|\d{3}-\d{4}"
-    r"|0\d{1,4}[\s/-]+\d{2,4}(?:[\s/-]?\d{2,4}){1,3})(?![\w.])"
+    r"|0\d{1,4}[\s/-]+\d{2,4}(?:[\s/-]?\d{2,4}){1,3})(?!\w|\.\w)"
 )
 _SOCIAL = re.compile(r"(?<![\w.-])\d{3}[- ]\d{2}[- ]\d{4}(?![\w-])")
 _LABELLED = re.compile(
@@ -43,7 +44,8 @@ _LABELLED = re.compile(
     r"|fall(?:nr|nummer)?)[\s_.:#=-]*([A-Z]{0,4}-?\d[\d-]{2,})",
     re.IGNORECASE,
 )
-_LONG_NUMBER = re.compile(r"(?<![\d.])(?:\d{7,}|\d{2,4}(?:[ -]\d{2,4}){2,})(?![\d.])")
+# A full stop ends a sentence; tables that lack a value elsewhere in the column write 4711 as 4711.0.
+_LONG_NUMBER = re.compile(r"(?<![\d.])(?:\d{7,}(?:\.0+(?!\d))?|\d{2,4}(?:[ -]\d{2,4}){2,})(?!\d|\.\d)")
 _MIXED = re.compile(
     r"(?<![^\W_])(?=[A-Za-z0-9-]*\d)[A-Za-z][A-Za-z0-9]*-?\d{4,}[A-Za-z0-9]*(?![^\W_])|\b\d{5,}[A-Za-z]+\b"
 )
@@ -66,6 +68,8 @@ _TITLE = re.compile(
     r"(?:(?:med|dr)\.?\s+)*[^\W\d_]{2,}(?:[\s-][A-ZÄÖÜ][^\W\d_]+)*",
     re.IGNORECASE,
 )
+# Two letters are no word that is judged, but after a title they are a name: Dr Li. DR and MR are modalities.
+_SHORT_NAME = re.compile(r"(?<![^\W_])(?:Dr\.?|DR\.|Prof\.?|Mr\.|Mrs\.?|Ms\.?|Herr|Frau)\s+[A-Z][A-Za-z]\b")
 _COMMA = re.compile(r"(?<![^\W_])[A-ZÄÖÜ][^\W\d_]+(?:-[A-Z][^\W\d_]+)?,\s?[A-ZÄÖÜ][^\W\d_]*(?:\s[A-Z]\.?)?")
 
 
@@ -76,6 +80,7 @@ def shapes(text: str) -> list[Found]:
     [Found(kind='date', piece='3 May 1961'), Found(kind='name', piece='Voss^Ada')]
     """
     found: list[Found] = []
+    text = seen(text)
     rest = _HASH.sub(lambda match: match[0] if match[0].isdigit() else " " * len(match[0]), text)
     for kind, search in _SEARCHES:
         for start, end in sorted(search(rest), reverse=True):
@@ -92,6 +97,7 @@ def judge(text: str) -> list[Found]:
     """
     if not any(letter.isalnum() for letter in text):
         return []
+    text = seen(text)
     found = shapes(text)
     rest = text
     for _, piece in found:
@@ -100,9 +106,26 @@ def judge(text: str) -> list[Found]:
     return [*found, Found("words", " ".join(strange))] if strange else found
 
 
+def seen(text: str) -> str:
+    """Text as a person sees it: one form of each sign, and nothing that has no width.
+
+    >>> seen("O\u00adtti\u200blie \uff11\uff19\uff16\uff11")
+    'Ottilie 1961'
+    """
+    if text.isascii():
+        return text
+    return "".join(one for one in unicodedata.normalize("NFKC", text) if unicodedata.category(one) != "Cf")
+
+
 def is_foreign_uid(text: str) -> bool:
-    """Whether a UID is of another root than 2.25 (made of random numbers) and the DICOM standard's own."""
-    return not text.startswith(_FREE_ROOTS)
+    """Whether a UID is of another root than 2.25 (made of random numbers) and the DICOM standard's own.
+
+    A short number below 2.25, or a long one below the standard's root, was not made by either.
+
+    >>> is_foreign_uid("2.25.83749201"), is_foreign_uid("1.2.840.10008.5.1.4.1.1.2")
+    (True, False)
+    """
+    return not _FREE.fullmatch(text)
 
 
 def valid_date(year: int, month: int, day: int) -> bool:
@@ -146,9 +169,9 @@ def _is_date(match: re.Match[str], order: str) -> bool:
 
 
 def _names(text: str) -> Iterator[tuple[int, int]]:
-    for pattern in (_CARET, _TITLE):
+    for pattern in (_CARET, _TITLE, _SHORT_NAME):
         for match in pattern.finditer(text):
-            if pattern is _CARET or unknown_words(match[0]):
+            if pattern is not _TITLE or unknown_words(match[0]):
                 yield match.span()
     for match in _COMMA.finditer(text):
         if not all(is_known(word) for word in re.findall(r"[^\W\d_]+", match[0])):

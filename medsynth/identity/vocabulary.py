@@ -1,12 +1,14 @@
 """Words that name nobody: the DICOM standard's own, its codes' meanings, and those of scanners.
 
 The standard's words come with pydicom: names of elements, of UIDs, of known private elements, and the meanings of
-the codes of PS3.16. Words of scanners and of research tools are in `scanner_words.txt`. `standard_terms.txt` has
-Defined Terms and Enumerated Values of PS3.3, which are words in code strings alone.
+the codes of PS3.16. Words of scanners and of research tools are in `scanner_words.txt`. `names_not_words.txt` has
+surnames and given names that some of these meanings hold (eponyms, authors, breeds). `standard_terms.txt` has Defined
+Terms and Enumerated Values of PS3.3, which are words in code strings alone.
 """
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -43,7 +45,24 @@ def known_words() -> frozenset[str]:
     texts.append(files("medsynth.identity").joinpath("scanner_words.txt").read_text(encoding="utf-8"))
     words = {bare(word) for text in texts for word in _LETTERS.findall(text)}
     words |= {bare(entry[4]) for entry in DicomDictionary.values()}  # keywords: PatientID
-    return frozenset(words)
+    return frozenset(words - names_not_words())
+
+
+@cache
+def names_not_words() -> frozenset[str]:
+    """Names of many people that are words of the standard's too; James Brown is not let through for his cattle."""
+    return frozenset(files("medsynth.identity").joinpath("names_not_words.txt").read_text(encoding="utf-8").split())
+
+
+@cache
+def known_meanings() -> Mapping[tuple[str, str], str]:
+    """Meanings of the codes that pydicom knows, by scheme and value."""
+    return {
+        (scheme, value): meaning
+        for scheme, by_name in concepts.items()
+        for codes in by_name.values()
+        for value, (meaning, _) in codes.items()
+    }
 
 
 @cache
