@@ -100,8 +100,10 @@ class Checker:
         check_names(name, findings)
         if path.is_symlink():
             findings.add_all(judge(str(path.readlink()).replace("_", " ").replace("/", " ")), "link")
+        if path.is_dir() and not path.is_symlink():
+            return Checked("folder", list(findings), "")
         try:
-            if path.stat().st_size > _LARGEST:
+            if not path.is_file() or path.stat().st_size > _LARGEST:  # who reads a pipe waits for ever
                 raise OSError
             content = path.read_bytes()
         except OSError:
@@ -207,18 +209,18 @@ def _check_content(path: Path, content: bytes, findings: Findings, look: Look) -
     if not content:
         return "empty", b""
     if is_dicom(content):
-        dataset = check_dicom(path, content, findings)
+        dataset, opened = check_dicom(path, content, findings)
         if dataset is not None:
             look("dicom", dataset)
-        return "dicom", b""
+        return "dicom", opened
     if name.endswith((".nii", ".nii.gz", ".hdr")):
         opened = check_nifti(path, content, findings)
         look("nifti", opened)
         return "nifti", opened if opened is not content else b""
     if content.startswith((b"\x89PNG", b"\xff\xd8\xff")) or name.endswith(_PICTURES):
-        check_picture(content, findings)
+        opened = check_picture(content, findings)
         look("picture", content)
-        return "picture", b""
+        return "picture", opened
     if (name == STAMP_FILE and check_stamp(content, findings)) or (
         is_settings(PurePosixPath(path)) and check_settings(content, findings)
     ):
@@ -261,6 +263,8 @@ def _search(content: bytes, findings: Findings) -> None:
 def _files(folder: Path) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):  # its name may name somebody all the same
+                yield path
             yield from _files(path)
         else:  # a link to a folder cannot be read as a file, which is a finding
             yield path

@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from medsynth.data.dicom_file import quiet, read_file
@@ -19,7 +21,14 @@ _LEAST_RUN = 5
 _TIFF = re.compile(rb"(?:II\*\0|MM\0\*)[\0-\xff]{4}\0*\Z", re.DOTALL)
 
 
-def check_dicom(path: Path, content: bytes, findings: Findings) -> Dataset | None:
+class CheckedDicom(NamedTuple):
+    """The data set, None when it cannot be read, and the bytes that a deflated one opens to."""
+
+    dataset: Dataset | None
+    opened: bytes
+
+
+def check_dicom(path: Path, content: bytes, findings: Findings) -> CheckedDicom:
     """Check one DICOM file (PS3.10) without its picture.
 
     Args:
@@ -28,7 +37,7 @@ def check_dicom(path: Path, content: bytes, findings: Findings) -> Dataset | Non
         findings: receives what is found.
 
     Returns:
-        The data set, None when it cannot be read; that is a finding.
+        What is to be looked at further; a data set that cannot be read is a finding.
     """
     with quiet():
         try:
@@ -36,16 +45,18 @@ def check_dicom(path: Path, content: bytes, findings: Findings) -> Dataset | Non
         except UnreadableError:
             findings.add("unread", "file")
             _search(content, None, findings)
-            return None
+            return CheckedDicom(None, b"")
         walk = Walk(findings, said_of(dataset))
         walk.dataset(dataset.file_meta)
         walk.dataset(dataset)
     if "SOPClassUID" not in dataset and "MediaStorageSOPClassUID" not in dataset.file_meta:
         findings.add("unread", "file")  # PS3.10 7.1: every file says what it holds
     _check_preamble(content, findings)
-    body = content
-    if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        start = _PREAMBLE + 4 + 12 + int(dataset.file_meta.get("FileMetaInformationGroupLength", 0))
+    body, opened = content, b""
+    with quiet():
+        meta = read_file_meta_info(path)  # as the file has it: who read the data set has opened it
+    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        start = _PREAMBLE + 4 + 12 + int(meta.get("FileMetaInformationGroupLength", 0))
         opened, behind = inflate(content[start:], _LARGEST_INFLATED)
         if behind.strip(b"\0"):
             findings.add("hidden", "behind the end")
@@ -54,7 +65,7 @@ def check_dicom(path: Path, content: bytes, findings: Findings) -> Dataset | Non
         if len(pixels) >= _LEAST_RUN:
             body = body.replace(pixels, bytes(4))
     _search(body, walk, findings)
-    return dataset
+    return CheckedDicom(dataset, opened)
 
 
 def is_dicom(content: bytes) -> bool:

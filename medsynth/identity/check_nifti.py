@@ -1,6 +1,7 @@
 """Whether a NIfTI file names anyone: gzip header, text fields, extensions, and bytes where no voxel is."""
 
 import io
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from medsynth.identity.byte_text import as_text, is_wordy, runs, wide_runs
 from medsynth.identity.finding import Findings
 from medsynth.identity.shapes import judge
 
-_FIELDS = ("descrip", "aux_file", "db_name", "intent_name", "data_type", "magic")
+_FIELDS = ("descrip", "aux_file", "db_name", "intent_name", "data_type", "unused_str", "magic")
+_NUMBERS = ("extents", "session_error", "glmax", "glmin")  # that readers do not use
+_LONG_NUMBER = 10**6
+_SYLLABLES = re.compile(r"[a-z]{3}|[A-Z]{5}")  # numbers of an affine spell some letters, but not these
 _MAGIC = (b"n+1", b"ni1", b"n+2", b"ni2")
 _LARGEST_OPENED = 8 * 2**30
 _FEXTRA, _FNAME, _FCOMMENT = 4, 8, 16  # RFC 1952 2.3.1
@@ -44,6 +48,10 @@ def check_nifti(path: Path, content: bytes, findings: Findings) -> bytes:
             if field == "magic" and raw[:3] in _MAGIC:
                 continue
             _text_field(raw, field, findings)
+    for field in _NUMBERS:
+        if field in header and abs(int(header[field])) >= _LONG_NUMBER:
+            findings.add("number", field, str(int(header[field])))
+    _search_numbers(opened, header, findings)
     _check_extents(opened, header, findings)
     return opened
 
@@ -133,6 +141,19 @@ def _text_field(raw: bytes, place: str, findings: Findings) -> None:
     findings.add_all(judge(text.replace("\0", " ").replace("_", " ")), place)
 
 
+def _search_numbers(opened: bytes, header: Any, findings: Findings) -> None:
+    """Text where the header has numbers."""
+    rest = bytearray(opened[: int(header.sizeof_hdr)])
+    kinds = header.structarr.dtype.fields
+    for field in _FIELDS:
+        if field in kinds:
+            kind, start = kinds[field][:2]
+            rest[start : start + kind.itemsize] = bytes(kind.itemsize)
+    for _, text in runs(bytes(rest), 8):
+        if is_wordy(text) and _SYLLABLES.search(text):
+            findings.add("hidden", "header", text)
+
+
 def _check_extents(opened: bytes, header: Any, findings: Findings) -> None:
     """Extensions before the voxels (NIfTI-1 "extended header"), and bytes behind the last voxel."""
     start = int(header.sizeof_hdr)
@@ -145,6 +166,8 @@ def _check_extents(opened: bytes, header: Any, findings: Findings) -> None:
         findings.add("unread", "header")
         first, last = len(opened), len(opened)
     between = opened[start:first]
+    if _holds(between[1:4]):  # NIfTI-1: of the four bytes the first says whether there are extensions
+        findings.add("hidden", "extension", between[1:4].decode("latin-1"))
     if _holds(between[4:]):
         _extensions(between, findings)
     if _holds(opened[last:]):

@@ -63,6 +63,7 @@ _LONG_NUMBERS = re.compile(  # whose numbers may have seven digits and more
     r"|RRValue|LUT|MappedValue|CRC|Checksum"
 )
 _LONG_NUMBER = 10**6
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|nan|[+-]?inf", re.ASCII)
 _OLDEST = 89  # years; HIPAA 164.514(b)(2)(i)(C)
 
 TEXT = frozenset(("AE", "CS", "LO", "LT", "SH", "ST", "UC", "UT"))
@@ -195,10 +196,9 @@ def _is_packed(value: str) -> bool:
 
 
 def _judge_number(keyword: str, value: str) -> list[Found]:
-    try:
-        number = float(value)
-    except ValueError:
+    if not _NUMBER.fullmatch(value):
         return judge(value) or [Found("words", value)]
+    number = float(value)
     long = number == number and abs(number) >= _LONG_NUMBER and not _LONG_NUMBERS.search(keyword)
     # A number like 5.1e30 is no card's and no patient's.
     return [Found("number", value.split(".")[0])] if long and abs(number) < 10**15 else []

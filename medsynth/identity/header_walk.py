@@ -5,22 +5,28 @@ import struct
 from typing import Any
 
 from pydicom._private_dict import private_dictionaries
-from pydicom.datadict import dictionary_has_tag, dictionary_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-from medsynth.identity.byte_text import as_text, is_token, is_wordy, jpeg_comments, runs, wide_runs
-from medsynth.identity.element_rules import BYTES, NUMBERS, Said, judge_element, judge_numbers
+from medsynth.identity.byte_text import as_text, beside_frames, is_token, is_wordy, jpeg_comments, runs, wide_runs
+from medsynth.identity.element_rules import BYTES, NUMBERS, TEXT, Said, judge_element, judge_numbers
 from medsynth.identity.finding import Findings, Found
 from medsynth.identity.known_private import CSA, PACKED, is_plain_csa, known_form
 from medsynth.identity.shapes import judge
-from medsynth.identity.vocabulary import known_codes
+from medsynth.identity.vocabulary import known_codes, known_meanings
 
 _PIXELS = {Tag("PixelData"), Tag("FloatPixelData"), Tag("DoubleFloatPixelData")}
-_CODES = {Tag("CodeValue"), Tag("LongCodeValue"), Tag("CodingSchemeVersion"), Tag("ContextGroupVersion")}
+_CODES = {
+    Tag(keyword)
+    for keyword in ("CodeValue", "LongCodeValue", "CodeMeaning", "CodingSchemeVersion", "ContextGroupVersion")
+}
 _PADDING = Tag(0xFFFC, 0xFFFC)
 _DEEPEST = 64
+_LIKE_TEXT = ("AS", "DA", "DT", "PN", "TM", "UI", "UR")
+_CHARACTERS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")  # that Specific Character Set is about
+_ESCAPE = b"\x1b"  # before letters of another set that look like some of ASCII (PS3.5 6.1.2.5, ISO 2022)
 _FEW_BYTES = 512  # in which letters in a row are no chance
 # Numbers and tables in bytes: text in them is told from chance by being longer.
 _NUMERIC_BYTES = re.compile(
@@ -72,7 +78,8 @@ class Walk:
         for order in ("<HH", ">HH"):
             head = struct.pack(order, tag.group, tag.element).decode("latin-1") + str(getattr(known, "VR", None) or "")
             self.heads.update(head[:end] for end in range(3, len(head) + 1))
-        self.texts.update(text for _, text in runs(raw))
+        if getattr(known, "VR", None) != "SQ":  # a sequence's bytes may hold more than its items, which are walked
+            self.texts.update(text for _, text in runs(raw))
         if tag in _PIXELS:
             self._pixel_data(dataset, tag, raw, place)
             return
@@ -108,15 +115,17 @@ class Walk:
             self._public(dataset, tag, vr, value, raw, place)
 
     def _public(self, dataset: Dataset, tag: BaseTag, vr: str, value: Any, raw: bytes, place: str) -> None:
-        if tag.element == 0 and vr == "UL":
+        if tag.element == 0 and vr == "UL" and _count(value) == 1:
             return
         if tag in _CODES and _is_known_code(dataset, tag):
             return
+        meant = dictionary_VR(tag).split(" or ")
         if isinstance(value, bytes):
             keyword = dictionary_keyword(tag)
             if vr == "UN" and (text := as_text(raw)) is not None:
-                self._findings.add_all(judge_element(tag, "LO", text.split("\\"), self._said), place)
-            elif not _NUMERIC_BYTES.search(keyword) and any(raw):
+                like = meant[0] if meant[0] in TEXT or meant[0] in _LIKE_TEXT else "LO"
+                self._findings.add_all(judge_element(tag, like, text.split("\\"), self._said), place)
+            elif any(raw) and not (_NUMERIC_BYTES.search(keyword) and (vr in meant or BYTES.intersection(meant))):
                 self._findings.add("binary", place)
                 self._bytes(raw, "binary", place)
             else:
@@ -124,6 +133,13 @@ class Walk:
             return
         texts = _texts(dataset, vr, value, raw)
         self._findings.add_all(judge_element(tag, vr, texts, self._said), place)
+        if vr not in meant and texts:  # the element means what the dictionary says, however it is written
+            if meant[0] in TEXT or meant[0] in NUMBERS or meant[0] in _LIKE_TEXT:
+                self._findings.add_all(judge_element(tag, meant[0], texts, self._said), place)
+            else:
+                self._findings.add("binary", place)
+        if _ESCAPE in raw and vr in _CHARACTERS and not dataset.get("SpecificCharacterSet"):
+            self._findings.add("words", place, raw.decode("latin-1"))
         if (vr in NUMBERS and vr not in ("DS", "IS")) or vr == "AT":
             self._bytes(raw, "hidden", place, strict=True)
 
@@ -150,6 +166,8 @@ class Walk:
         elif vr in BYTES:
             self._bytes(raw, "binary", place)
         else:
+            if _ESCAPE in raw and not dataset.get("SpecificCharacterSet"):
+                self._findings.add("words", place, raw.decode("latin-1"))
             for text in _texts(dataset, vr, value, raw):
                 self._findings.add_all(self._judge_private(vr, text), place)
 
@@ -175,6 +193,10 @@ class Walk:
     def _pixel_data(self, dataset: Dataset, tag: BaseTag, raw: bytes, place: str) -> None:
         self.pixels.append(raw)
         expected = _expected_length(dataset, tag)
+        if expected is None:
+            for beside in beside_frames(raw):
+                self._findings.add("hidden", place, beside)
+                self._findings.add_all(judge(beside), place)
         for comment in jpeg_comments(raw) if expected is None else ():
             text = as_text(comment)
             if text is None:
@@ -235,6 +257,9 @@ def _is_known_code(dataset: Dataset, tag: BaseTag) -> bool:
     value = str(dataset[tag].value)
     if tag == Tag("CodingSchemeVersion") or tag == Tag("ContextGroupVersion"):
         return re.fullmatch(r"[\d.v]{1,6}|(199\d|20[0-4]\d)\d{4}(0{6})?", value) is not None
+    if tag == Tag("CodeMeaning"):
+        code = dataset.get("CodeValue") or dataset.get("LongCodeValue") or ""
+        return known_meanings().get((scheme, str(code))) == value
     return (scheme, value) in known_codes()
 
 
