@@ -18,6 +18,9 @@ from medsynth.identity.faces import LEAST_MM, find_face
 from medsynth.identity.finding import Finding, Findings
 
 _TAGS = ["Modality", "SeriesInstanceUID", "NumberOfFrames", "Rows"]
+_UNTOLD = ("", "None", "OT", "SC")
+"""Modality of files that do not say which: another might be that of any picture."""
+_METRE = 1000.0
 _MANY = 8
 """Slices from which on a series that is not understood is a finding."""
 
@@ -32,10 +35,12 @@ def faces_in_nifti(path: Path, findings: Findings) -> None:
     try:
         image: Any = nib.load(path)
         shape = image.shape[:3]
-        if len(shape) < 3 or min(np.array(shape) * np.linalg.norm(image.affine[:3, :3], axis=0)) < LEAST_MM:
+        scale = _METRE if image.header.get_xyzt_units()[0] == "meter" else 1.0  # what is too large is a finding
+        affine = np.diag([scale, scale, scale, 1.0]) @ image.affine
+        if len(shape) < 3 or min(np.array(shape) * np.linalg.norm(affine[:3, :3], axis=0)) < LEAST_MM:
             return
         array = np.asanyarray(image.dataobj[(..., *[0] * (len(image.shape) - 3))])
-        face = find_face(array, Geometry(shape, image.affine))
+        face = find_face(array, Geometry(shape, affine))
     except Exception:  # readers fed with any bytes fail in any way
         findings.add("unread", "voxels")
         return
@@ -58,9 +63,10 @@ def faces_in_series(files: Sequence[tuple[int, Path]]) -> list[Finding]:
         for number, path in files:
             try:
                 header = read_file(path, stop_before_pixels=True, specific_tags=_TAGS)
-                if "Rows" not in header or str(header.get("Modality", "MR")) not in ("MR", "CT"):
+                modality = str(header.get("Modality", "")).strip().upper()
+                if "Rows" not in header or modality not in ("MR", "CT", *_UNTOLD):
                     continue
-                key = (str(header.get("SeriesInstanceUID", "")), str(header.get("Modality", "MR")))
+                key = (str(header.get("SeriesInstanceUID", "")), "" if modality in _UNTOLD else modality)
                 frames[key] += int(header.get("NumberOfFrames") or 1)
             except Exception:  # such a file is a finding already
                 continue
@@ -70,7 +76,7 @@ def faces_in_series(files: Sequence[tuple[int, Path]]) -> list[Finding]:
             first = members[0][0]
             try:
                 volume = _rough_volume([path for _, path in members])
-                face = None if volume is None else find_face(*volume, modality=key[1])
+                face = None if volume is None else find_face(*volume, modality=key[1] or None)
             except Exception:  # decoders fed with any bytes fail in any way
                 if frames[key] >= _MANY:
                     found.append(Finding(kind="unread", place="series", mark="", file=first))

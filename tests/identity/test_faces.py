@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from benchmarks.faces import Volume, part, reordered, resampled, rotation, straight, turned, without, wrongly_named
 from medsynth.data.nifti import read_nifti, write_nifti
 from medsynth.errors import MedsynthError, UsageError
 from medsynth.geometry import Geometry
 from medsynth.identity.check import check
-from medsynth.identity.check_faces import faces_in_series
+from medsynth.identity.check_faces import faces_in_nifti, faces_in_series
 from medsynth.identity.faces import Face, blank_face, face_region, find_face
-from medsynth.identity.finding import KINDS
+from medsynth.identity.finding import KINDS, Findings, Marker
+from tests.data.test_dicom import MR as MR_IMAGE
+from tests.data.test_dicom import write_series
 
 MR = {"air": 0, "skin": 900, "bone": 60, "brain": 700}
 CT = {"air": -1000, "skin": 40, "bone": 1200, "brain": 35}
@@ -129,6 +133,27 @@ def test_check_says_so(tmp_path: Path) -> None:
     assert check(tmp_path / "whole", faces="skip", progress=False).content["clean"]
     with pytest.raises(UsageError, match="look, skip"):
         check(tmp_path / "whole", faces="maybe", progress=False)
+
+
+@pytest.mark.parametrize("modality", ["", "OT", "SC", None])
+def test_a_series_that_does_not_say_its_modality_is_looked_at(modality: str | None, tmp_path: Path) -> None:
+    def say(dataset: Dataset, _: int) -> None:
+        if modality is not None:
+            dataset.Modality = modality
+
+    write_series(tmp_path / "series", GRID, head().array, say, sop_class=MR_IMAGE)
+    (finding,) = faces_in_series(list(enumerate(sorted((tmp_path / "series").iterdir()))))
+    assert (finding.kind, finding.place) == ("face", "series: seen")
+
+
+def test_a_head_in_metres_is_as_large_as_one_in_millimetres(tmp_path: Path) -> None:
+    array, geometry = head()
+    image = nib.Nifti1Image(array, np.diag([0.001, 0.001, 0.001, 1]) @ geometry.affine)
+    image.header.set_xyzt_units("meter")
+    findings = Findings(Marker())
+    nib.save(image, tmp_path / "volume.nii")
+    faces_in_nifti(tmp_path / "volume.nii", findings)
+    assert [finding.place for finding in findings] == ["voxels: seen"]
 
 
 @pytest.fixture(scope="module")
