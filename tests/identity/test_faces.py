@@ -131,7 +131,7 @@ def test_check_says_so(tmp_path: Path) -> None:
     assert (finding["kind"], finding["place"]) == ("face", "voxels: seen")
     assert "face" in KINDS
     assert check(tmp_path / "whole", faces="skip", progress=False).content["clean"]
-    with pytest.raises(UsageError, match="look, skip"):
+    with pytest.raises(UsageError, match="look or skip"):
         check(tmp_path / "whole", faces="maybe", progress=False)
 
 
