@@ -42,7 +42,7 @@ def made_folders(work: Path) -> tuple[Path, Path]:
     quick = ["trainer.steps=2", "trainer.validate_every=1", "trainer.checkpoint_every=2", "trainer.preview_every=2"]
     size = ["data.resampling.size=[8,8,8]", "data.resampling.spacing=null", "data.label=null"]
     for words in (
-        ["ingest", f"source={work / 'scans'}", f"out={cases}", f"key={work / 'key'}", "identity=trust", "modality=CT"],
+        ["ingest", f"source={work / 'scans'}", f"out={cases}", f"key={work / 'key'}", "identity=check", "modality=CT"],
         ["train", f"cases={cases}", f"out={run}", f"cache={work / 'cache'}", "experiment=phantom_3d", *quick, *size],
         ["generate", f"run={run}", f"out={samples}", "count=16", "batch_size=16", "sampler.steps=2", "seed=83749201"],
     ):
