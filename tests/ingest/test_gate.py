@@ -397,7 +397,7 @@ def test_a_record_is_cleared_where_identity_json_lists_it(tmp_path):
 
 def test_a_detector_that_is_broken_does_not_begin(tmp_path, monkeypatch):
     class Broken:
-        def find(self, picture: np.ndarray) -> list:
+        def find(self, _picture: np.ndarray) -> list:
             raise ImportError
 
     monkeypatch.setattr("medsynth.ingest.looks._finder", Broken)
