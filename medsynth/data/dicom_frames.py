@@ -109,15 +109,18 @@ def _segment(packed: bytes, count: int) -> NDArray[np.uint8]:
 
     A worn segment may open to enough bytes and have some left: the picture in it is not the one that was stored.
     """
-    padded = packed[-1:] == b"\0" and packed[-2:-1] < b"\x81"  # to an even length (PS3.5 G.3.1), else a run of zeros
-    part = packed[:-1] if padded else packed
-    opened = _opened(part + _MARKED, count + len(_MARK))
-    if opened is None or opened[count:].tobytes() != _MARK:
-        end = _end_of_segment(packed, count)
-        opened = None if end is None or any(packed[end:]) else _opened(packed[:end], count)
+    ends = [len(packed)]
+    if packed[-1:] == b"\0":  # to an even length (PS3.5 G.3.1), or the value of the last run
+        ends.insert(int(packed[-2:-1] > b"\x80"), len(packed) - 1)
+    for end in ends:
+        opened = _opened(packed[:end] + _MARKED, count + len(_MARK))
+        if opened is not None and opened[count:].tobytes() == _MARK:
+            return opened[:count]
+    last = _end_of_segment(packed, count)  # more padding than one zero
+    opened = None if last is None or any(packed[last:]) else _opened(packed[:last], count)
     if opened is None:
         raise ValueError("a segment that is cut short, or opens to more than its pixels")
-    return opened[:count]
+    return opened
 
 
 def _end_of_segment(packed: bytes, count: int) -> int | None:
