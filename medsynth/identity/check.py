@@ -4,16 +4,12 @@ What is not understood is a finding. The checker knows nothing of what may have 
 """
 
 import hashlib
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
-from medsynth import __version__
 from medsynth.errors import MedsynthError, UsageError
-from medsynth.files import sha256_json, write_json
+from medsynth.files import write_json
 from medsynth.identity import check_tables
 from medsynth.identity.byte_text import is_wordy, runs
 from medsynth.identity.check_dicom import check_dicom, is_dicom
@@ -22,7 +18,8 @@ from medsynth.identity.check_names import check_names
 from medsynth.identity.check_nifti import check_nifti, open_gzip
 from medsynth.identity.check_pictures import check_picture
 from medsynth.identity.check_pixels import PixelCheck
-from medsynth.identity.finding import KINDS, Finding, Findings, Marker, grouped, plain
+from medsynth.identity.check_report import REPORT_FILE, Checked, Report, owners_of, report_of
+from medsynth.identity.finding import Finding, Findings, Marker, plain
 from medsynth.identity.known_identifiers import KnownIdentifiers, read_list
 from medsynth.identity.own_records import check_clearance, check_own_lines
 from medsynth.identity.own_settings import STAMP_FILE, check_settings, check_stamp, is_settings
@@ -30,37 +27,9 @@ from medsynth.identity.picture_text import MarkerPolicy, TextFinder
 from medsynth.identity.shapes import judge, shapes
 
 Look = Callable[[str, Any], None]
-REPORT_FILE = "identity.json"
-SCHEMA = "medsynth.identity/1"
 _TEXT = (".txt", ".md", ".yaml", ".yml", ".bval", ".bvec", ".bvals", ".bvecs")
 _PICTURES = (".png", ".jpg", ".jpeg")
 _LARGEST = 16 * 2**30
-
-
-class Checked(NamedTuple):
-    """What a check of one file gave: its format, its findings and the SHA-256 of its bytes."""
-
-    format: str
-    findings: list[Finding]
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What a check of a folder gave.
-
-    Args:
-        content: of identity.json.
-        summary: one line.
-    """
-
-    content: Mapping[str, Any]
-    summary: str
-
-    @property
-    def exit_code(self) -> int:
-        """0 where nothing was found, else 1; pixels that nobody was to look at do not count."""
-        return 1 if self.content["counts"] else 0
 
 
 class Checker:
@@ -190,7 +159,7 @@ def check(
         dicom = [(number, path) for number, path in enumerate(paths) if checked[number].format == "dicom"]
         for finding in faces_in_series(dicom):
             checked[finding.file].findings.append(finding)
-    report = _report(checked, _records(folder, paths), known=len(identifiers), text=text, unlooked=pixels.unlooked)
+    report = report_of(checked, owners_of(folder, paths), known=len(identifiers), text=text, unlooked=pixels.unlooked)
     if out is not None:
         write_json(out / REPORT_FILE, report.content)
     return report
@@ -278,44 +247,3 @@ def _tracked(paths: list[Path], progress: bool) -> Iterator[Path]:
     from rich.progress import track
 
     yield from track(paths, description="check", console=Console(stderr=True), transient=True)
-
-
-def _records(folder: Path, paths: list[Path]) -> dict[int, str]:
-    """Id of the case or sample that a file belongs to, where the folder's records name it."""
-    owners: dict[str, str] = {}
-    for name in ("cases.jsonl", "samples.jsonl"):
-        try:
-            for line in (folder / name).read_text().splitlines():
-                record = json.loads(line)
-                owners |= {channel["path"]: record["id"] for channel in record["channels"].values()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue
-    relative = [path.relative_to(folder).as_posix() for path in paths]
-    return {number: owners[path] for number, path in enumerate(relative) if path in owners}
-
-
-def _report(checked: list[Checked], records: Mapping[int, str], *, known: int, text: str, unlooked: int) -> Report:
-    findings = [finding for one in checked for finding in one.findings]
-    counts = Counter(finding.kind for finding in findings)
-    affected = len({finding.file for finding in findings})
-    content = {
-        "schema": SCHEMA,
-        "medsynth": __version__,
-        "clean": False if findings else None if unlooked else True,
-        "files": len(checked),
-        "formats": dict(sorted(Counter(one.format for one in checked).items())),
-        "content": sha256_json([one.sha256 for one in checked]),
-        "known": known,
-        "text": {"asked": text, "files_not_looked_at": unlooked, "marks_that_pass": MarkerPolicy().to_json()},
-        "counts": {kind: counts[kind] for kind in KINDS if kind in counts},
-        "findings": grouped(findings),
-        "records": {str(number): record for number, record in records.items() if any(checked[number].findings)},
-    }
-    number = f"{len(checked)} file" + ("s" if len(checked) != 1 else "")
-    without = f"; pixels of {unlooked} not looked at" if unlooked else ""
-    if not findings:
-        return Report(content=content, summary=f"{number}: nothing found that names anyone{without}")
-    kinds = ", ".join(f"{kind} {count}" for kind, count in counts.most_common())
-    return Report(
-        content=content, summary=f"{number}: {len(findings)} findings in {affected} of them: {kinds}{without}"
-    )
