@@ -92,12 +92,20 @@ def _face(gate: Gate, array: NDArray[Any], geometry: Geometry, modality: str | N
         return array, []
     if gate.faces == "allow":
         return array, [Note("face", face.why, "", "allowed")]
-    if gate.faces == "blank":
+    refused = [Note("face", face.why, "", "refused")]
+    if gate.faces == "refuse":
+        raise GateError(
+            f"it may show a face: {REASONS[face.why]}; faces=blank takes the face away, faces=allow takes the case so",
+            refused,
+        )
+    try:
         return blank_face(array, geometry, face), [Note("face", face.why, "", "blanked")]
-    raise GateError(
-        f"it may show a face: {REASONS[face.why]}; faces=blank takes the face away, faces=allow takes the case so",
-        [Note("face", face.why, "", "refused")],
-    )
+    except MedsynthError:
+        raise GateError(
+            f"it may show a face that cannot be blanked: {REASONS[face.why]}; look at it, and exclude it or take "
+            "faces=allow",
+            refused,
+        ) from None
 
 
 @cache

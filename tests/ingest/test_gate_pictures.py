@@ -90,6 +90,15 @@ def test_a_face_is_refused_blanked_or_allowed(tmp_path, monkeypatch):
     assert not nib.load(next((tmp_path / "blanked").rglob("image.nii.gz"))).get_fdata().any()
 
 
+def test_a_face_that_cannot_be_placed_is_refused_and_not_blanked(tmp_path, monkeypatch):
+    monkeypatch.setattr("medsynth.ingest.looks.find_face", lambda *_: Face(why="cut"))
+    with pytest.raises(MedsynthError, match="may show a face that cannot be blanked: a head without its top"):
+        run(scans(tmp_path / "s", 1), tmp_path / "out", identity="remove", faces="blank")
+    (refused,) = refusals(tmp_path / "out")
+    assert "faces=allow" in refused["way_out"]
+    assert clearance(tmp_path / "out")["counts"] == {"face": 1}
+
+
 def test_what_cannot_be_looked_at_is_refused(tmp_path, monkeypatch):
     def broken(*_: object) -> None:
         raise LookupError
