@@ -14,8 +14,8 @@ from medsynth.errors import UnreadableError
 from medsynth.identity.dicom_text import frames, has_pixels, is_slice, spacing_of
 from medsynth.identity.finding import Finding
 from medsynth.identity.picture_text import TextFinder
-from medsynth.identity.text_planes import SliceStack, Text, planes
-from medsynth.identity.volume_text import sides
+from medsynth.identity.text_planes import SliceStack, Text
+from medsynth.identity.volume_text import Side, find_boxes, sides
 
 _LARGEST = 2**26
 
@@ -75,9 +75,8 @@ class PixelCheck:
             return []
         found = []
         try:
-            for place, picture, spacing in _nifti_planes(opened):
-                if self._finder.find(picture, spacing):
-                    found.append(_text(place, number))
+            for side in _nifti_sides(opened):
+                found += [_text(side.said(numbers), number) for numbers, _ in find_boxes(side, self._finder)]
         except Exception:  # a parser fed with any bytes fails in any way
             found.append(_unseen("voxels", number))
         return list(dict.fromkeys(found))
@@ -119,8 +118,8 @@ def _slices(texts: list[Text]) -> list[Finding]:
     return [_text(f"frame {name[1]}", name[0]) for name in named if isinstance(name, tuple)]
 
 
-def _nifti_planes(opened: bytes) -> Iterator[tuple[str, NDArray[Any], tuple[float, float]]]:
-    """Place, picture and spacing of each projection."""
+def _nifti_sides(opened: bytes) -> Iterator[Side]:
+    """The volume from its sides; of a series in time, its maximum and minimum."""
     if not any(opened[at : at + 3] in (b"n+1", b"n+2") for at in (344, 4)):
         raise UnreadableError("the voxels are in another file; make one file of both")
     wide = opened[:4] in ((540).to_bytes(4, "little"), (540).to_bytes(4, "big"))
@@ -130,9 +129,7 @@ def _nifti_planes(opened: bytes) -> Iterator[tuple[str, NDArray[Any], tuple[floa
         raise UnreadableError("no picture; exclude the file")
     array = array.reshape(*array.shape[:2], *(array.shape[2:3] or (1,)), -1)
     for across_time in (np.fmax.reduce(array, 3), np.fmin.reduce(array, 3))[: min(array.shape[3], 2)]:
-        for side in sides(across_time, image.affine):
-            for numbers, plane in planes(side.slices, 0, side.group):
-                yield side.said(numbers), plane, side.spacing_mm
+        yield from sides(across_time, image.affine)
 
 
 def _scalars(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,6 +1,6 @@
 """Text in the voxels of a volume or picture with a place: looked for along every axis, and blanked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,8 +66,22 @@ def sides(array: NDArray[Any], affine: NDArray[np.float64]) -> Iterator[Side]:
         )
 
 
+def find_boxes(side: Side, finder: TextFinder) -> Iterator[tuple[range, dict[int, list[Box]]]]:
+    """Groups of slices with text, and the boxes of each slice that shows some.
+
+    A projection says where to look. What none of its slices shows is anatomy of several that lies one behind another,
+    and no text.
+    """
+    for numbers, plane in planes(side.slices, 0, side.group):
+        if not finder.find(plane, side.spacing_mm):
+            continue
+        alone = {number: finder.find(side.slices[number], side.spacing_mm) for number in numbers}
+        if any(alone.values()):
+            yield numbers, {number: boxes for number, boxes in alone.items() if boxes}
+
+
 def find_text(array: NDArray[Any], geometry: Geometry, finder: TextFinder) -> list[str]:
-    """Where text is: the sides and slices of the projections that show it.
+    """Where text is: the sides and groups of slices that show it.
 
     Args:
         array: (X, Y, Z) or (X, Y), in any orientation.
@@ -76,17 +90,15 @@ def find_text(array: NDArray[Any], geometry: Geometry, finder: TextFinder) -> li
     """
     found: dict[str, None] = {}
     for side in sides(array, geometry.affine):
-        for numbers, plane in planes(side.slices, 0, side.group):
-            if finder.find(plane, side.spacing_mm):
-                found[side.said(numbers)] = None
+        for numbers, _ in find_boxes(side, finder):
+            found[side.said(numbers)] = None
     return list(found)
 
 
 def blank_text_in(array: NDArray[Any], geometry: Geometry, finder: TextFinder) -> tuple[NDArray[Any], list[str]]:
     """Blank text and look again, until none is found.
 
-    Where a projection shows text its slices are looked at one by one; where none of them shows it alone, it is blanked
-    in all of them. Blank is the lowest value of the volume.
+    Blank is the lowest value of the volume.
 
     Returns:
         The array, a new one where there was text, and where text was, as `find_text` says it.
@@ -99,22 +111,17 @@ def blank_text_in(array: NDArray[Any], geometry: Geometry, finder: TextFinder) -
     for _ in range(_ROUNDS):
         seen = False
         for side in sides(blanked, geometry.affine):
-            for numbers, plane in planes(side.slices, 0, side.group):
-                boxes = finder.find(plane, side.spacing_mm)
-                if boxes:
-                    seen = True
-                    places[side.said(numbers)] = None
-                    _blank(side, numbers, boxes, finder, dark)
+            for numbers, boxes in find_boxes(side, finder):
+                seen = True
+                places[side.said(numbers)] = None
+                _blank(side, boxes, dark)
         if not seen:
             return (blanked if places else array), list(places)
     raise UnreadableError(f"text is found still after {_ROUNDS} rounds of blanking; exclude the case")
 
 
-def _blank(side: Side, numbers: range, boxes: list[Box], finder: TextFinder, dark: Any) -> None:
-    alone = [finder.find(side.slices[number], side.spacing_mm) for number in numbers]
-    if not any(alone):
-        alone = [boxes] * len(numbers)
-    for number, found in zip(numbers, alone, strict=True):
+def _blank(side: Side, boxes: Mapping[int, list[Box]], dark: Any) -> None:
+    for number, found in boxes.items():
         for box in found:
             rows, columns = slice(max(box.top, 0), box.top + box.height), slice(max(box.left, 0), box.left + box.width)
             side.slices[number, rows, columns] = dark

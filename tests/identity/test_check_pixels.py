@@ -16,10 +16,11 @@ from medsynth.cli.main import main
 from medsynth.data.dicom_file import quiet
 from medsynth.errors import UnreadableError, UsageError
 from medsynth.identity.check import check
-from medsynth.identity.check_pixels import PixelCheck, _nifti_planes
+from medsynth.identity.check_pixels import PixelCheck, _nifti_sides
 from medsynth.identity.dicom_text import frames, is_slice, spacing_of, text_boxes
 from medsynth.identity.picture_text import TextFinder
 from medsynth.identity.removal_files import remove_from_tree
+from medsynth.identity.text_planes import planes
 from tests.identity.clean_files import clean_dicom, save
 from tests.identity.test_picture_text import tissue, write
 
@@ -40,6 +41,15 @@ def dicom(*pictures: np.ndarray, uid: int = 1001) -> FileDataset:
         dataset.NumberOfFrames = str(len(pictures))
     dataset.PixelData = stored.astype("<u2").tobytes()
     return dataset
+
+
+def projections(image: nib.Nifti1Image) -> list[tuple[str, np.ndarray, tuple[float, float]]]:
+    """Place, picture and spacing of each."""
+    return [
+        (side.said(numbers), plane, side.spacing_mm)
+        for side in _nifti_sides(image.to_bytes())
+        for numbers, plane in planes(side.slices, 0, side.group)
+    ]
 
 
 def text_of(report) -> list[tuple[str, str, str]]:
@@ -143,7 +153,7 @@ def test_planes_of_a_nifti_lie_as_they_are_shown(codes: str) -> None:
     volume = np.random.default_rng(0).normal(size=(9, 10, 11)).astype(np.float32)  # to the left, back and head
     turn = nib.orientations.ornt_transform(*(nib.orientations.axcodes2ornt(one) for one in ("LPS", codes)))
     image = nib.Nifti1Image(volume, np.diag([-1.0, -2.0, 3.0, 1.0])).as_reoriented(turn)
-    found = {place: (picture, spacing) for place, picture, spacing in reversed(list(_nifti_planes(image.to_bytes())))}
+    found = {place: (picture, spacing) for place, picture, spacing in reversed(projections(image))}
     expected = {
         "slices 0-10 from I to S": (volume.max(2).T, (2.0, 1.0)),
         "slices 0-9 from A to P": (volume.max(1).T[::-1], (3.0, 1.0)),
@@ -157,7 +167,7 @@ def test_planes_of_a_nifti_lie_as_they_are_shown(codes: str) -> None:
 
 def test_slices_of_a_nifti_are_projected_in_small_groups() -> None:
     image = nib.Nifti1Image(np.zeros((17, 18, 20), np.float32), np.diag([-1.0, -1.0, 1.0, 1.0]))
-    assert {place for place, _, _ in _nifti_planes(image.to_bytes())} == {
+    assert {place for place, _, _ in projections(image)} == {
         "slices 0-15 from I to S",
         "slices 16-19 from I to S",
         "slices 0-17 from A to P",

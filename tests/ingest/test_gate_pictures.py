@@ -9,6 +9,8 @@ from medsynth.data.nifti import write_nifti
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
 from medsynth.identity.faces import Face
+from medsynth.identity.picture_text import TextFinder
+from medsynth.identity.volume_text import find_text
 from tests.ingest.gated import clearance, radiograph, scans
 from tests.ingest.sources import cases, refusals, run
 
@@ -48,6 +50,17 @@ def test_text_in_slices_of_a_volume_is_found_and_blanked(tmp_path):
     assert changed[:, :, 4].any()
     assert not changed[:, :, [0, 8]].any()
     assert not changed[:, 60:].any()
+
+
+def test_what_no_slice_shows_alone_is_no_text(tmp_path):
+    """Strokes of one text in different slices, as anatomy may lie: only their projection looks like text."""
+    letters = np.asarray(Image.open(radiograph(tmp_path / "text.png", "VOSS 1961")))[:128, :128].T > 200
+    slices = np.random.default_rng(2).normal(60, 5, (128, 128, 16)).astype(np.int16)
+    for number in range(16):
+        slices[:, :, number][letters & (np.indices(letters.shape).sum(0) % 16 == number)] = 250
+    finder = TextFinder()
+    assert finder.find(slices.max(2).T)
+    assert find_text(slices, Geometry(slices.shape, np.diag([-1.0, -1.0, 3.0, 1.0])), finder) == []
 
 
 def test_text_in_a_label_map_is_found(tmp_path):
