@@ -101,27 +101,3 @@ class SliceStack:
         if not any(alone):
             alone = [boxes] * len(group.names)
         return [Text(name, found) for name, found in zip(group.names, alone, strict=True) if found]
-
-
-def find_in_volume(
-    volume: NDArray[Any],
-    finder: TextFinder,
-    *,
-    axis: int = -1,
-    spacing_mm: tuple[float, float] | None = None,
-    group: int = GROUP,
-) -> dict[int, list[Box]]:
-    """Boxes of text by number of the slice, from 0; slices without text are left out.
-
-    Args:
-        volume: (slices and two more axes, in any order); the others are rows and columns, in their order.
-        finder: looks.
-        axis: of the slices.
-        spacing_mm: of rows and of columns.
-        group: slices a projection.
-    """
-    stack = SliceStack(finder, group)
-    found: list[Text] = []
-    for number, picture in enumerate(np.moveaxis(volume, axis, 0)):
-        found += stack.add("volume", number, picture, spacing_mm)
-    return {int(str(name)): boxes for name, boxes in [*found, *stack.finish()]}

@@ -16,7 +16,7 @@ from medsynth.identity.dicom_text import frames
 from medsynth.identity.picture_text import MarkerPolicy, TextFinder, blank_picture, blank_text, windowed
 from medsynth.identity.pixels import Box
 from medsynth.identity.text_model import Candidate
-from medsynth.identity.text_planes import find_in_volume, planes
+from medsynth.identity.text_planes import SliceStack, planes
 
 pytest.importorskip("rapidocr_onnxruntime")
 SHAPE = (128, 160)
@@ -210,7 +210,9 @@ def test_projections_hold_every_slice() -> None:
 def test_text_in_one_slice_is_found_with_its_number(finder: TextFinder, value: float) -> None:
     volume = np.stack([tissue((100, 128), seed) for seed in range(20)], axis=-1)
     volume[..., 11] = write(volume[..., 11], "DOE^JOHN", at=(20, 40), value=value)
-    assert list(find_in_volume(volume, finder)) == [11]
+    stack = SliceStack(finder)
+    found = [text for number in range(volume.shape[-1]) for text in stack.add("v", number, volume[..., number])]
+    assert [text.name for text in [*found, *stack.finish()]] == [11]
 
 
 @pytest.mark.data
