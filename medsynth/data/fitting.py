@@ -86,7 +86,7 @@ def fit_preparation(
     if not usable:
         asked = ", ".join([*images, *([label] if label else [])])
         raise MedsynthError(f"no case has the channels {asked}{_offer(records, images, label)}")
-    training = [record for record in usable if splits[record.patient] == "train"]
+    training = [record for record in usable if splits.get(record.patient) == "train"]
     require_conditions(training, conditions, numbers, resampling)
     _require_given(training, [*given, *([given_label] if given_label else [])])
     names = _label_names(usable) if mask else {}
@@ -104,7 +104,7 @@ def fit_preparation(
     ranges: list[Tensor] = []
     places: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
     for part in ("train", "validation"):
-        chosen = [record for record in usable if splits[record.patient] == part]
+        chosen = [record for record in usable if splits.get(record.patient) == part]
         if not chosen:
             raise MedsynthError(
                 f"no {part} patient has the channels {', '.join([*images, *([label] if label else [])])}: "

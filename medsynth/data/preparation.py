@@ -79,7 +79,7 @@ class Preparation:
             "layout": self.layout.to_json(),
             "intensity": {name: asdict(intensity) for name, intensity in self.intensity.items()},
             "resampling": json.loads(json.dumps(asdict(self.resampling))),
-            "split": asdict(self.split),
+            "split": self.split.to_json(),
             "cases_sha256": self.cases_sha256,
             "conditions": list(self.conditions),
         }
@@ -175,7 +175,7 @@ def load_prepared(folder: Path, preparation: Preparation, splits: Sequence[Split
     made = {image.name: preparation.intensity[image.name] for image in preparation.layout.images}
     wanted = [*made, *([label] if label else [])]
     for record in with_channels(records, wanted):
-        if split[record.patient] in splits:
+        if split.get(record.patient) in splits:
             arrays = read_case(folder, record, made, label, preparation.resampling)
             parts = preparation.samples_in(arrays)
             prepared.extend(PreparedCase(record, split[record.patient], images, mask) for images, mask in parts)

@@ -1,12 +1,15 @@
 """Splits by patient: no patient is in two of train, validation and test."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from medsynth.errors import MedsynthError
 from medsynth.records import SPLITS, CaseRecord, Split
+
+_OF_A_PART = ("patients", "draw")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,17 +19,29 @@ class SplitPlan:
     Args:
         seed: of the shuffle, 0 or more.
         validation, test: fractions of the patients, each above 0 or exactly 0.
+        patients: how many patients training and validation use together, None for all that are not held out for
+            test; `validation` is then a fraction of these. The others are in no split.
+        draw: which patients those are, 0 or more.
     """
 
     seed: int = 0
     validation: float = 0.1
     test: float = 0.1
+    patients: int | None = None
+    draw: int = 0
 
     def __post_init__(self) -> None:
         if min(self.validation, self.test) < 0 or self.validation + self.test >= 1:
             raise MedsynthError("split: validation and test are fractions of the patients and leave some for training")
         if self.seed < 0:
             raise MedsynthError("data.split.seed is 0 or more")
+        if self.draw < 0 or (self.patients is not None and self.patients < 2):
+            raise MedsynthError("data.split.patients is 2 or more, or null for all; data.split.draw is 0 or more")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types; without what only a part of the patients needs where all are used."""
+        content = asdict(self)
+        return content if self.patients is not None else {k: v for k, v in content.items() if k not in _OF_A_PART}
 
 
 def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, Split]:
@@ -37,9 +52,10 @@ def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, 
     that depends on their voxels and not on their key, so that two sites with different
     secret keys get the same division. Patients who share an image, byte for byte, are one
     person under two names and stay together. Every split that is asked for gets a patient.
+    With `plan.patients` the same patients are held out for test, and patients who are not used are missing.
 
     Raises:
-        MedsynthError: a patient in two fixed splits, or fewer patients than splits.
+        MedsynthError: a patient in two fixed splits, fewer patients than splits, or than `plan.patients`.
     """
     fixed: dict[str, Split] = {}
     digests: dict[str, set[str]] = {}
@@ -69,7 +85,34 @@ def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, 
         if name not in result.values() and (name == "train" or getattr(plan, name)):
             way = ", or set data.split.test=0" if name == "test" else ""  # training needs a validation patient
             raise MedsynthError(f"the splits that the source names leave no patient for {name}; change them{way}")
-    return {patient: result[one] for patient, one in person.items()}
+    if plan.patients is not None:
+        result = _part(result, sorted(digests, key=lambda one: sorted(digests[one])), fixed, plan)
+    return {patient: result[one] for patient, one in person.items() if one in result}
+
+
+def _part(
+    whole: Mapping[str, Split], order: Sequence[str], fixed: Mapping[str, Split], plan: SplitPlan
+) -> dict[str, Split]:
+    """`plan.patients` of those who are not held out for test, divided anew where the source names no validation."""
+    assert plan.patients is not None
+    usable = [one for one in order if whole[one] != "test"]
+    if plan.patients > len(usable):
+        raise MedsynthError(
+            f"data.split.patients={plan.patients}: {_count(len(usable), '')} are not held out for test; set fewer, "
+            "or null for all"
+        )
+    chosen = [
+        usable[i] for i in np.random.default_rng((plan.seed, plan.draw)).permutation(len(usable))[: plan.patients]
+    ]
+    if "validation" in fixed.values():
+        part = {one: whole[one] for one in chosen}
+    else:
+        held = max(1, round(plan.validation * len(chosen))) if plan.validation else 0
+        part = {one: "validation" if rank < held else "train" for rank, one in enumerate(chosen)}
+    for name in ("train", "validation"):
+        if name not in part.values() and (name == "train" or plan.validation):
+            raise MedsynthError(f"data.split.patients={plan.patients} leaves no patient for {name}; set more")
+    return part | {one: name for one, name in whole.items() if name == "test"}
 
 
 def _too_few(patients: int, plan: SplitPlan) -> str:

@@ -241,7 +241,8 @@ def _require_its_split(parent: Path, preparation: Preparation) -> None:
     """Refuse to hold out patients of the same cases that the parent has trained on."""
     earlier = Preparation.read(parent)
     if earlier.cases_sha256 == preparation.cases_sha256 and earlier.split != preparation.split:
-        same = ", ".join(f"data.split.{name}={value}" for name, value in asdict(earlier.split).items())
+        whole = asdict(earlier.split).items()
+        same = ", ".join(f"data.split.{name}={'null' if value is None else value}" for name, value in whole)
         raise RunError(
             f"init_from: that run divided the same patients in another way, and trained on some that are held out now; "
             f"set {same}"

@@ -158,3 +158,43 @@ def test_fractions_that_leave_none(validation, test):
 def test_a_seed_below_0():
     with pytest.raises(MedsynthError, match=r"data\.split\.seed is 0 or more"):
         SplitPlan(seed=-1)
+
+
+def test_a_part_of_the_patients_leaves_those_of_the_test_and_takes_validation_from_the_part():
+    records = people(60, scans=2)
+    whole = split_patients(records, SplitPlan(validation=0.2, test=0.3))
+    held_out = {patient for patient, name in whole.items() if name == "test"}
+    draws = [split_patients(records, SplitPlan(validation=0.2, test=0.3, patients=10, draw=draw)) for draw in range(3)]
+    for part in draws:
+        assert {patient for patient, name in part.items() if name == "test"} == held_out
+        assert patients_in(part) == {"train": 8, "validation": 2, "test": len(held_out)}
+        assert len(part) == 10 + len(held_out)  # the others are in no split
+    used = [{patient for patient in part if patient not in held_out} for part in draws]
+    assert used[0] != used[1] != used[2]
+    assert (
+        used[0]
+        == {p for p in split_patients(records[::-1], SplitPlan(validation=0.2, test=0.3, patients=10))} - held_out
+    )
+
+
+def test_a_part_keeps_the_validation_that_the_source_names():
+    records = [record(n, f"p{n}", split="validation" if n < 8 else "train" if n < 20 else "test") for n in range(30)]
+    part = split_patients(records, SplitPlan(patients=15))
+    assert all(
+        name == {True: "validation", False: "train"}[int(p[1:]) < 8] for p, name in part.items() if name != "test"
+    )
+    assert sum(name != "test" for name in part.values()) == 15
+
+
+@pytest.mark.parametrize(("patients", "says"), [(1, "2 or more"), (100, "are not held out for test"), (2, None)])
+def test_a_part_that_cannot_be_drawn_is_refused(patients, says):
+    if says is None:
+        assert patients_in(split_patients(people(40), SplitPlan(patients=2)))["train"] == 1
+        return
+    with pytest.raises(MedsynthError, match=says):
+        split_patients(people(40), SplitPlan(patients=patients))
+
+
+def test_the_plan_of_all_patients_is_written_as_before():
+    assert SplitPlan().to_json() == {"seed": 0, "validation": 0.1, "test": 0.1}
+    assert SplitPlan(**SplitPlan(patients=9, draw=2).to_json()) == SplitPlan(patients=9, draw=2)
