@@ -13,6 +13,7 @@ Principal axes, scales and the kernel's bandwidth come from the real training im
 
 import hashlib
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,28 @@ _FLOOR = 1e-7  # of the squared intensity range: about the rounding of a stored 
 _RIDGE = 0.05  # added to the variance along each axis: rare directions do not rule the distance
 _LEAST_ENERGY = 0.02  # smallest standard deviation of a log10 energy that is divided by
 _LEAST_QUANTILE = 0.005  # and of a quantile: half a percent of the range is not anatomy
+
+
+class FeatureExtractor(Protocol):
+    """A fixed map from images to numbers, injected where numbers are compared.
+
+    `name` is of the recipe; `sha256` hashes all that defines the numbers, weights among it, so that two results with
+    the same hash are comparable.
+    """
+
+    @property
+    def name(self) -> str:
+        """Of the recipe."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that defines the numbers."""
+        ...
+
+    def __call__(self, images: NDArray[np.floating], labels: NDArray[np.integer] | None = None) -> Array:
+        """Features (N, F) of images (N, *spatial), in units of the reals, and their label maps where there are any."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +83,9 @@ class FeatureSpace:
     count: int
     name: str = NAME
 
-    def __call__(self, images: NDArray[np.floating]) -> Array:
-        """Features of `images` (N, *spatial) in the units it was fixed on, (N, G)."""
+    def __call__(self, images: NDArray[np.floating], labels: NDArray[np.integer] | None = None) -> Array:
+        """Features of `images` (N, *spatial) in the units it was fixed on, (N, G); label maps are not looked at."""
+        del labels
         raw = _raw(images, self.low, self.high, self.lowres_mean, self.lowres_axes)
         features: Array = (raw - self.mean) @ self.projection
         return features
