@@ -16,6 +16,7 @@ from medsynth.data.resampling import require_channel
 from medsynth.data.split import split_patients
 from medsynth.errors import MedsynthError
 from medsynth.files import sha256_json
+from medsynth.ingest.clearance import identities
 from medsynth.models.layout import Layout, Told
 from medsynth.records import (
     CASES_FILE,
@@ -83,11 +84,13 @@ class Parents:
         self.folder, self.layout = folder, layout
         self.records: dict[str, Record] = {}
         self._split: Mapping[str, Split] = {}
+        self._identity: dict[str, str] = {}
         if (folder / SAMPLES_FILE).is_file():
             self.records.update({record.id: record for record in read_records(folder / SAMPLES_FILE, SampleRecord)})
         elif (folder / CASES_FILE).is_file():
             cases = read_records(folder / CASES_FILE, CaseRecord)
             self.records.update({record.id: record for record in cases})
+            self._identity = dict(zip(self.records, identities(folder, cases), strict=True))
             if cases_digest(cases) == preparation.cases_sha256:  # of others only the source may name a split
                 self._split = split_patients(cases, preparation.split)
         else:
@@ -224,7 +227,7 @@ class Parents:
             for licence in (record.licences if isinstance(record, SampleRecord) else (record.licence,))
             if licence
         }
-        least = least_cleared(record.identity for record in records)
+        least = least_cleared(self._identity.get(record.id, record.identity) for record in records)
         overrides = {name for record in records if isinstance(record, SampleRecord) for name in record.overrides}
         if least != "cleared":
             overrides.add(f"identity={'trust' if least == 'trusted' else least}")

@@ -12,9 +12,10 @@ from medsynth.data.preparation import Preparation, cases_digest
 from medsynth.data.split import split_patients
 from medsynth.errors import MedsynthError
 from medsynth.evidence.evaluate import evaluate
+from medsynth.files import write_json
 from medsynth.generation.parents import Parents
 from medsynth.generation.plan import EditPlan
-from medsynth.records import SampleRecord, read_records
+from medsynth.records import CaseRecord, SampleRecord, read_records
 from tests.generation.edited import cases_of, inpaint, make, table
 
 
@@ -42,19 +43,22 @@ def test_a_sample_with_a_parent_says_whose_it_is(trained, varied):
 
 def test_clearance_licences_and_overrides_come_from_the_parent(trained, make_cases, rewritten, tmp_path):
     run = trained("joint")
-    cases = make_cases(tmp_path / "cases", patients=2)
-    identity = ("cleared", "unknown")
+    cases = make_cases(tmp_path / "cases", patients=3)
+    identity = ("cleared", "unknown", "cleared")  # the last one's word alone: identity.json does not list it
     rewritten(
         cases,
         record=lambda number, r: replace(
-            r, identity=identity[number], licence=f"L{number}", split=("test", "train")[number]
+            r, identity=identity[number], licence=f"L{number}", split=("test", "train", "train")[number]
         ),
     )
-    records = make(run, tmp_path / "out", parents=cases, count=2, plan=EditPlan(edit="image_to_image"))
-    assert [record.identity for record in records] == ["trusted", "unknown"]  # the run's, the parent's
-    assert [record.licences for record in records] == [("L0",), ("L1",)]
-    assert [record.split for record in records] == ["test", "train"]
+    first = read_records(cases / "cases.jsonl", CaseRecord)[0]
+    write_json(cases / "identity.json", {"schema": "medsynth.clearance/1", "content": [first.sha256]})
+    records = make(run, tmp_path / "out", parents=cases, count=3, plan=EditPlan(edit="image_to_image"))
+    assert [record.identity for record in records] == ["trusted", "unknown", "unknown"]  # the run's, the parents'
+    assert [record.licences for record in records] == [("L0",), ("L1",), ("L2",)]
+    assert [record.split for record in records] == ["test", "train", "train"]
     assert records[1].overrides == ("identity=trust", "identity=unknown", "uncleared=i_accept")
+    assert records[2].overrides == records[1].overrides
     assert records[0].overrides == ("identity=trust", "uncleared=i_accept")
 
 
