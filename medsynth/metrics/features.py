@@ -12,13 +12,17 @@ Principal axes, scales and the kernel's bandwidth come from the real training im
 """
 
 import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medsynth.errors import MedsynthError
+from medsynth.metrics.controls import ImageSet
 
 Array = NDArray[np.float64]
 NAME = "haar_energy_lowres_v1"
@@ -53,8 +57,60 @@ class FeatureExtractor(Protocol):
         ...
 
     def __call__(self, images: NDArray[np.floating], labels: NDArray[np.integer] | None = None) -> Array:
-        """Features (N, F) of images (N, *spatial), in units of the reals, and their label maps where there are any."""
+        """Features (N, F), finite, of images (N, *spatial), in units of the reals, and their label maps if any."""
         ...
+
+
+class FeaturePlan(ABC):
+    """What is wished for before the cases are known: `fit` turns it into an extractor.
+
+    A plan that learns nothing and one that is fixed on real training images look alike, so that those who compare
+    numbers need not know which is which. A subclass is a frozen dataclass whose fields are its settings.
+    """
+
+    @abstractmethod
+    def fit(
+        self,
+        training: ImageSet,
+        spacing: Sequence[float],
+        *,
+        units: str = "arbitrary",
+        seed: int = 0,
+        cache: Path | None = None,
+    ) -> FeatureExtractor:
+        """Fix an extractor.
+
+        Args:
+            training: real training images of one channel; neither held-out nor synthetic ones.
+            spacing: voxel size in mm along each spatial axis.
+            units: of the channel: "HU", "arbitrary", "grey", ...
+            seed: of all chance in the fitting.
+            cache: folder for what is dear to make again; None: nothing is kept. What is found there is used only
+                where plan, images and seed are the same.
+
+        Raises:
+            MedsynthError: too few images, or images that the plan has no use for.
+        """
+
+
+@dataclass(frozen=True)
+class HaarPlan(FeaturePlan):
+    """The features of this module: `components` as in `fit_features`."""
+
+    components: int = 16
+
+    def fit(
+        self,
+        training: ImageSet,
+        spacing: Sequence[float],
+        *,
+        units: str = "arbitrary",
+        seed: int = 0,
+        cache: Path | None = None,
+    ) -> "FeatureSpace":
+        """Fix axes, scales and bandwidth on the training images; the rest is not looked at."""
+        del spacing, units, seed, cache
+        return fit_features(training.images, components=self.components)
 
 
 @dataclass(frozen=True, eq=False)
