@@ -181,7 +181,7 @@ def train_encoder(
     training: ImageSet,
     *,
     seed: int,
-    progress: Callable[[int, float], None] = lambda step, loss: None,
+    progress: Callable[[int, float], None] = lambda _step, _loss: None,
 ) -> dict[str, Tensor]:
     """Train on the images (N, *spatial) of `training`, and on nothing else; returns the encoder's weights.
 
