@@ -98,11 +98,11 @@ def mmd_test(
     spare = int(np.unique(owners, return_counts=True)[1].max()) - 1
     null = mmd2_on_splits(kernel, patient_splits(owners, Sizes(n, max(2, m - spare)), permutations, rng))
     p = (1 + int((null >= value).sum())) / (1 + permutations)
-    error = _jackknife_error(kernel, here, np.asarray(owners))
+    error = kernel_jackknife_error(kernel, here, np.asarray(owners))
     return MMDTest(value, value - 1.96 * error, value + 1.96 * error, p, permutations)
 
 
-def _jackknife_error(kernel: Array, split: Split, owners: NDArray[np.str_]) -> float:
+def kernel_jackknife_error(kernel: Array, split: Split, owners: NDArray[np.str_]) -> float:
     """Standard error of MMD^2, leaving out one owner at a time in each of the two samples."""
     variance = 0.0
     for side in (0, 1):
