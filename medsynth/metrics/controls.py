@@ -14,6 +14,8 @@ NOISE = "reals with 5% noise"
 AVERAGE = "averages of two patients"
 CONSTANT = "constant-mean volumes"
 REPEATED = "one case repeated"
+TRIPLED = "intensities tripled"
+DROPPED = "half of the variety missing"
 SHUFFLED = "shuffled labels"
 GROWN = "labels grown by one voxel"
 SPECKS = "specks in one label map of five"
@@ -53,6 +55,7 @@ def controls(
         AVERAGE: averaged(real, rng),
         CONSTANT: constant_mean(real),
         REPEATED: repeated(real),
+        TRIPLED: tripled(real, value_range),
     }
     if real.labels is not None:
         made |= {SHUFFLED: shuffled_labels(real, rng), GROWN: grown_labels(real)}
@@ -93,6 +96,21 @@ def constant_mean(real: ImageSet) -> ImageSet:
 def repeated(real: ImageSet) -> ImageSet:
     """The first image (and label map) as often as there are images."""
     rows = np.zeros(len(real.images), dtype=np.intp)
+    return real.take(rows)._replace(owners=real.owners)
+
+
+def tripled(real: ImageSet, value_range: tuple[float, float]) -> ImageSet:
+    """Every intensity three times as far from the low end of the reals' robust range."""
+    low = value_range[0]
+    return real._replace(images=(low + 3 * (real.images - low)).astype(real.images.dtype))
+
+
+def dropped_mode(real: ImageSet, features: NDArray[np.floating], rng: np.random.Generator) -> ImageSet:
+    """Half of the images, those at one end of the first principal axis of `features` (N, F), twice each."""
+    centred = features - features.mean(axis=0)
+    along = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
+    kept = np.argsort(along, kind="stable")[: -(-len(along) // 2)]
+    rows = rng.permutation(np.concatenate([kept, kept])[: len(along)])
     return real.take(rows)._replace(owners=real.owners)
 
 
@@ -154,6 +172,8 @@ _DESCRIPTIONS = {
     AVERAGE: "the mean of two patients' images, with the label map of one",
     CONSTANT: "every voxel at its image's mean",
     REPEATED: "one image and its label map, again and again",
+    TRIPLED: "every intensity three times as far from the low end of the robust range",
+    DROPPED: "the half of the images at one end of the features' first principal axis, twice each",
     SHUFFLED: "every image with another patient's label map",
     GROWN: "label maps dilated by one voxel into the background",
     SPECKS: "one voxel of each label apart from it, in one map of five",

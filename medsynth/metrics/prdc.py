@@ -146,6 +146,8 @@ def _radii(squared: Array, owners: NDArray[np.str_], k: int, side: str) -> Array
     others = np.isfinite(apart).sum(1)
     if others.min() < 1:
         raise MedsynthError(f"nearest neighbours need {side} images of two patients at least; add cases")
-    ordered = np.sort(apart, axis=1)
-    radii: Array = ordered[np.arange(len(apart)), np.minimum(k, others) - 1]
+    if others.min() >= k:
+        nearest: Array = np.partition(apart, k - 1, axis=1)[:, k - 1]
+        return nearest
+    radii: Array = np.sort(apart, axis=1)[np.arange(len(apart)), np.minimum(k, others) - 1]
     return radii

@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
 
-from medsynth.metrics.classes import MaximumMeanDiscrepancy
 from medsynth.metrics.mmd import mmd2_on_splits, mmd_test, rbf_kernel, unbiased_mmd2
 from medsynth.metrics.splits import Split
 
@@ -83,18 +81,3 @@ def test_all_splits_at_once_equal_one_by_one():
     splits = [Split(o[:9], o[9:25]) for o in (rng.permutation(30) for _ in range(5))]
     one_by_one = [unbiased_mmd2(x[s.first], x[s.second], 1.0) for s in splits]
     np.testing.assert_allclose(mmd2_on_splits(rbf_kernel(x, x, 1.0), splits), one_by_one, rtol=1e-9)
-
-
-def test_torchmetrics_class_equals_the_function_over_batches():
-    rng = np.random.default_rng(7)
-    x, y = rng.normal(size=(12, 1, 2, 2)), rng.normal(size=(10, 1, 2, 2)) + 1
-    metric = MaximumMeanDiscrepancy(lambda images: images.flatten(1), bandwidth=2.0)
-    for batch in np.split(x, 3):
-        metric.update(torch.from_numpy(batch), real=False)
-    for batch in np.split(y, 2):
-        metric.update(torch.from_numpy(batch), real=True)
-    assert float(metric.compute()) == pytest.approx(unbiased_mmd2(x.reshape(12, -1), y.reshape(10, -1), 2.0))
-    metric.reset()
-    metric.update(torch.from_numpy(y), real=True)
-    with pytest.raises(ValueError, match="at least two"):
-        metric.compute()
