@@ -22,7 +22,7 @@ from medsynth.metrics.prdc import prdc
 
 
 def flat(images):
-    return images.flatten(1)
+    return images.flatten(1).double()
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ class Flat(nn.Module):
     num_features = 6
 
     def forward(self, images):
-        return images.flatten(1)
+        return images.flatten(1).double()
 
 
 @pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance`")
