@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from medsynth.data.preparation import PreparedCase
 from medsynth.evidence.comparison import REAL_DRAWS, Compared, Draws, compare
-from medsynth.evidence.measurements import Frame
+from medsynth.evidence.measurements import fit_frame
 from medsynth.metrics.controls import ImageSet
-from medsynth.metrics.features import fit_features
+from medsynth.metrics.features import FeaturePlan
 from medsynth.metrics.splits import Sizes, Split, patient_splits, plan_sizes
 from medsynth.records import SampleRecord
 
@@ -67,7 +67,9 @@ def compare_group(
     samples: ImageSet,
     real: ImageSet,
     *,
+    features: Mapping[str, FeaturePlan],
     spacing: Sequence[float],
+    units: str,
     labels: dict[int, str],
     shape_checks: bool,
     permutations: int,
@@ -79,7 +81,9 @@ def compare_group(
     Args:
         group: from `make_groups`.
         samples: all samples of the folder; real: all real cases, one channel.
+        features: plans by name, fitted on the real training images of the group.
         spacing: voxel size in mm.
+        units: of the channel.
         labels: value and name of each label to judge.
         shape_checks: judge volume, connectivity and presence too.
         permutations, seed: as in `compare`.
@@ -93,10 +97,11 @@ def compare_group(
         everyone = np.concatenate([group.pool, group.strangers])
         drawn = np.random.default_rng(seed + 2).choice(everyone, min(group.sizes.first, len(everyone)), replace=False)
         more = {SHUFFLED_CLASSES: real.take(drawn)}
+    training = real.take(group.training)
     return compare(
         samples.take(group.samples),
         real.take(group.pool),
-        Frame(fit_features(real.images[group.training]), spacing, labels),
+        fit_frame(features, training, spacing, labels, units=units, seed=seed),
         group.draws,
         permutations=permutations,
         seed=seed,
