@@ -140,7 +140,7 @@ def degraded(
         along = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
         left = split.first[np.argsort(along, kind="stable")[:size]]
     else:
-        left = split.first[modes[split.first] == modes.min()][:size]
+        left = split.first[modes[split.first] == np.unique(modes)[0]][:size]
     made = {
         REAL: real,
         bad.BLUR: bad.blurred(real, frame.spacing),

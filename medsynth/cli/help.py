@@ -31,6 +31,13 @@ An out that exists goes on where it stopped when the command and its inputs are 
 Exit status: 0 done, 1 refused or failed with one line, 2 wrong usage."""
 
 
+class Choice(NamedTuple):
+    """Of a config group: the options that are chosen where nothing is said, and whether there may be several."""
+
+    chosen: tuple[str, ...]
+    several: bool
+
+
 class Entry(NamedTuple):
     """A key of a configuration file: dotted name, text of its default, meaning."""
 
@@ -59,9 +66,10 @@ def verb_help(verb: Verb, config_dir: str | None = None) -> str:
     """Text of `medsynth VERB --help`; options of the user's own folder are named too."""
     text = read_config(verb.name, config_dir)
     parts = [f"medsynth {verb.name} key=value ...", "", heading(text), "", "Keys:", *_table(entries(text))]
-    for group, chosen in groups(text).items():
-        parts += ["", f"{group}= one of:", *_options(group, chosen, config_dir)]
-        parts += _table(option_entries(group, chosen, config_dir))
+    for group, (chosen, several) in groups(text).items():
+        head = f"{group}= a list, '[a,b]', of:" if several else f"{group}= one of:"
+        parts += ["", head, *_options(group, chosen, config_dir)]
+        parts += [line for option in chosen for line in _table(option_entries(group, option, config_dir))]
     return "\n".join([*parts, "", "Flags:", FLAGS, "", PATHS])
 
 
@@ -69,9 +77,9 @@ def known_keys(verb: Verb, config_dir: str | None = None) -> list[str]:
     """Every key of a verb and of the default options of its groups, dotted."""
     text = read_config(verb.name, config_dir)
     found = [entry.key for entry in entries(text)]
-    for group, chosen in groups(text).items():
+    for group, (chosen, _) in groups(text).items():
         found.append(group)
-        found += [entry.key for entry in option_entries(group, chosen, config_dir)]
+        found += [entry.key for option in chosen for entry in option_entries(group, option, config_dir)]
     return found
 
 
@@ -134,9 +142,9 @@ def _listed(text: str, names: list[str]) -> str:
     return str(yaml.safe_dump(content, default_flow_style=True, sort_keys=False, width=10**6)).strip()
 
 
-def option_entries(group: str, chosen: str | None, config_dir: str | None = None) -> list[Entry]:
+def option_entries(group: str, chosen: str, config_dir: str | None = None) -> list[Entry]:
     """Keys of an option and of the options that it is built on; the last default counts."""
-    text = "" if chosen is None else read_config(f"{group}/{chosen}", config_dir)
+    text = read_config(f"{group}/{chosen}", config_dir)
     package = _PACKAGE.match(text)
     place = package[1] if package else group.replace("/", ".")
     found: dict[str, Entry] = {}
@@ -150,11 +158,16 @@ def option_entries(group: str, chosen: str | None, config_dir: str | None = None
     return [entry for key, entry in found.items() if key not in filled and not key.rpartition(".")[2].startswith("_")]
 
 
-def groups(text: str) -> dict[str, str | None]:
-    """Config groups in the file's defaults list, with the option that is chosen."""
+def groups(text: str) -> dict[str, Choice]:
+    """Config groups in the file's defaults list, with the options that are chosen."""
     listed: list[Any] = (yaml.safe_load(text) or {}).get("defaults", [])
     pairs = (next(iter(item.items())) for item in listed if isinstance(item, dict))
-    return {name.removeprefix("optional "): option for name, option in pairs if not name.startswith("override ")}
+    found = {}
+    for name, option in pairs:
+        if not name.startswith("override "):
+            options = option if isinstance(option, list) else [] if option is None else [option]
+            found[name.removeprefix("optional ")] = Choice(tuple(options), isinstance(option, list))
+    return found
 
 
 def read_config(name: str, config_dir: str | None = None) -> str:
@@ -177,7 +190,7 @@ def _body(text: str) -> Iterator[str]:
             yield line
 
 
-def _options(group: str, chosen: str | None, config_dir: str | None) -> list[str]:
+def _options(group: str, chosen: tuple[str, ...], config_dir: str | None) -> list[str]:
     names: dict[str, str] = {}
     for root in _roots(config_dir):
         folder = root.joinpath(group)
@@ -185,7 +198,7 @@ def _options(group: str, chosen: str | None, config_dir: str | None) -> list[str
             if file.name.endswith(".yaml"):
                 first = (heading(file.read_text(encoding="utf-8")) or "").partition("\n")[0]
                 names.setdefault(file.name.removesuffix(".yaml"), first)
-    return [f"  {name + ('*' if name == chosen else ''):<20} {meaning}".rstrip() for name, meaning in names.items()]
+    return [f"  {name + ('*' if name in chosen else ''):<20} {meaning}".rstrip() for name, meaning in names.items()]
 
 
 def _table(found: list[Entry]) -> list[str]:

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from medsynth.errors import GeometryError, MedsynthError
 from medsynth.files import write_atomic
@@ -101,6 +102,35 @@ def contact_sheet(
     page = _page(strips, wide, title, label_names if labels else None)
     page.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     write_atomic(path, lambda file: page.save(file, format="PNG", optimize=False))
+
+
+def one_tile(
+    path: Path,
+    volume: NDArray[Any],
+    geometry: Geometry,
+    *,
+    window: tuple[float, float],
+    label: NDArray[Any] | None = None,
+    tile: int = 144,
+    source: str = "synthetic",
+) -> None:
+    """Write a PNG of one volume's middle slices without any caption; its text `source` says what it is.
+
+    Args:
+        path: of the PNG; appears when whole.
+        volume: (I, J) or (I, J, K), indexed as its geometry.
+        geometry: of the volume.
+        window: grey values shown as black and white.
+        label: a map, drawn as coloured outlines.
+        tile: longest side of one slice in pixels.
+        source: what this is, "synthetic" or "real".
+
+    Raises:
+        GeometryError: an array that does not fit its geometry.
+    """
+    strip, text = _strip(volume, geometry, label, window, "", tile), PngInfo()
+    text.add_text("source", source)
+    write_atomic(path, lambda file: strip.save(file, format="PNG", optimize=False, pnginfo=text))
 
 
 def planes(array: NDArray[Any], geometry: Geometry) -> list[Plane]:

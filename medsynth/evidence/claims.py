@@ -18,17 +18,18 @@ INTENSITY = "intensity"
 DIVERSITY = "MS-SSIM diversity"
 
 CLAIMS: Mapping[str, tuple[str, ...]] = {
-    MMD: (bad.BLUR, bad.NOISE, bad.AVERAGE, bad.CONSTANT),
+    MMD: (bad.BLUR, bad.NOISE, bad.AVERAGE, bad.CONSTANT, bad.TRIPLED, bad.DROPPED),
     KID: (bad.BLUR, bad.NOISE, bad.CONSTANT, bad.TRIPLED),
-    FRECHET: (bad.BLUR, bad.NOISE, bad.CONSTANT, bad.TRIPLED),
-    PRECISION: (bad.BLUR, bad.NOISE, bad.CONSTANT, bad.TRIPLED),
-    RECALL: (bad.REPEATED, bad.CONSTANT),
-    DENSITY: (bad.BLUR, bad.NOISE, bad.CONSTANT, bad.TRIPLED),
-    COVERAGE: (bad.REPEATED, bad.CONSTANT),
+    FRECHET: (bad.BLUR, bad.CONSTANT, bad.TRIPLED),
+    PRECISION: (bad.BLUR, bad.CONSTANT, bad.TRIPLED),
+    RECALL: (bad.AVERAGE, bad.REPEATED),
+    DENSITY: (bad.BLUR, bad.AVERAGE, bad.TRIPLED),
+    COVERAGE: (bad.AVERAGE, bad.REPEATED),
     TWO_SAMPLE: (bad.BLUR, bad.NOISE, bad.AVERAGE, bad.CONSTANT, bad.TRIPLED),
     SPECTRUM: (bad.BLUR, bad.NOISE),
     SINGLE_SPECTRA: (bad.BLUR,),
     INTENSITY: (bad.TRIPLED,),
     DIVERSITY: (bad.REPEATED,),
 }
-"""Bad cases by check, the same for every feature extractor and every size."""
+"""Bad cases by check, the same for every feature extractor and every size. Precision and density are not asked about
+noise and Frechet distance not about it nor averages: on 25 scans they let them pass (benchmarks/sensitivity.py)."""

@@ -1,6 +1,6 @@
 """Evaluate a folder of samples against the real cases that its model came from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,15 +15,18 @@ from medsynth.errors import GeometryError, MedsynthError
 from medsynth.evidence.comparison import Compared, Verdict
 from medsynth.evidence.groups import Group, compare_group, make_groups
 from medsynth.evidence.page import Picture, evaluation_page
+from medsynth.evidence.pictures import write_pictures
 from medsynth.evidence.report import evaluation_json
 from medsynth.evidence.summary import summary_text
 from medsynth.files import inside, sha256_file, write_json, write_text
 from medsynth.metrics.controls import ImageSet
+from medsynth.metrics.features import FeaturePlan, HaarPlan
 from medsynth.models.layout import ImageChannel
 from medsynth.records import SAMPLES_FILE, SampleRecord, read_records
 
 EVALUATION_FILE = "evaluation.json"
 PAGE_FILE = "evaluation.html"
+_STEPS = 13  # of a group and channel, for the progress bar
 
 
 @dataclass(frozen=True)
@@ -68,17 +71,20 @@ def evaluate(
     splits: int = 200,
     progress: bool = True,
     by: str | None = None,
+    features: Mapping[str, FeaturePlan] | None = None,
 ) -> Evaluation:
-    """Judge the samples of a folder beside real draws and bad cases; write evaluation.json and evaluation.html.
+    """Judge the samples of a folder beside real draws and bad cases; write evaluation.json, its page and its pictures.
 
     Args:
         samples: SAMPLES, as generate left it (samples.jsonl, preparation.json, NIfTI).
         cases: CASES that the model was trained on.
-        out: folder for the two files.
+        out: folder for the files.
         seed: of all chance: splits, controls, permutations; 0 or more.
         permutations: of the MMD's p, at least 1.
         splits: real-against-real splits that the bars come from, at least 20.
         progress: show a bar on the terminal.
+        features: plans of feature extractors by the name that results carry, `HaarPlan` alone by default. All are
+            fixed on real training images.
         by: condition whose values are evaluated each against their own reals, and then together; None is
             their first; without any, all at once.
 
@@ -90,6 +96,9 @@ def evaluate(
         raise MedsynthError("evaluate needs at least 20 splits and 1 permutation")
     if seed < 0:
         raise MedsynthError("seed is 0 or more")
+    plans = {"haar": HaarPlan()} if features is None else dict(features)
+    if not plans:
+        raise MedsynthError("features: none are given; haar does for all images")
     preparation = Preparation.read(samples / PREPARATION_FILE)
     synthetic = read_samples(samples, preparation)
     by = _condition(by, synthetic.records)
@@ -97,24 +106,26 @@ def evaluate(
         task = bar.add_task("reading real cases", total=None, note="")
         prepared = load_prepared(cases, preparation)
         groups = make_groups(synthetic.records, prepared, by, seed, splits)
-        total = len(groups) * len(preparation.layout.images) * 11
+        total = len(groups) * len(preparation.layout.images) * _STEPS
         bar.update(task, total=total, description="evaluating")
 
         def step(word: str) -> None:
             bar.update(task, advance=1, note=word)
 
-        compared = _compare(groups, synthetic, prepared, preparation, permutations, seed, step)
+        compared = _compare(groups, synthetic, prepared, preparation, plans, permutations, seed, step)
         bar.update(task, completed=total, note="")
+    pictures = _pictures(groups, synthetic, prepared, preparation)
     content = evaluation_json(
         groups,
         compared,
         synthetic.records,
         prepared,
         preparation,
-        settings={"seed": seed, "permutations": permutations, "splits": splits, "by": by},
+        settings={"seed": seed, "permutations": permutations, "splits": splits, "by": by, "features": list(plans)},
         samples_sha256=sha256_file(samples / SAMPLES_FILE),
+        pictures=write_pictures(out, pictures, seed),
     )
-    page = evaluation_page(content, compared, _pictures(groups, synthetic, prepared, preparation))
+    page = evaluation_page(content, pictures)
     write_text(out / PAGE_FILE, page)
     write_json(out / EVALUATION_FILE, content)
     return Evaluation(content["verdict"], content, out / EVALUATION_FILE, out / PAGE_FILE)
@@ -170,6 +181,7 @@ def _compare(
     synthetic: Samples,
     prepared: Sequence[PreparedCase],
     preparation: Preparation,
+    plans: Mapping[str, FeaturePlan],
     permutations: int,
     seed: int,
     step: Callable[[str], None],
@@ -188,7 +200,9 @@ def _compare(
                 group,
                 ImageSet(synthetic.images[channel.name], synthetic.labels if names else None, owners),
                 ImageSet(real, real_labels, real_owners),
+                features=plans,
                 spacing=preparation.grid.spacing,
+                units=channel.units,
                 labels=names,
                 shape_checks=number == 0,
                 permutations=permutations,
@@ -212,23 +226,22 @@ def _label_names(preparation: Preparation) -> dict[int, str]:
 def _pictures(
     groups: Sequence[Group], synthetic: Samples, prepared: Sequence[PreparedCase], preparation: Preparation
 ) -> list[list[Picture]]:
-    """Of every group, the first synthetic images and as many real ones, of the first channel."""
-    channel = preparation.layout.images[0]
-    window = (channel.low, channel.high)
+    """Of every group and channel, the first synthetic images and as many real ones."""
+    grid = preparation.grid
     pictures = []
     for group in groups:
         ours, reals = group.samples[:8], group.pool[:: max(1, len(group.pool) // 8)][:8]
-        real_labels = [prepared[row].label for row in reals]
-        pairs: list[Picture] = []
-        if len(ours):
-            maps = None if synthetic.labels is None else list(synthetic.labels[ours])
-            pairs.append(
-                Picture("synthetic", list(synthetic.images[channel.name][ours]), maps, preparation.grid, window)
-            )
-        if len(reals):
-            known = [label for label in real_labels if label is not None]
-            images = [prepared[row].images[channel.name] for row in reals]
-            maps = known if len(known) == len(reals) and synthetic.labels is not None else None
-            pairs.append(Picture("real", images, maps, preparation.grid, window))
-        pictures.append(pairs)
+        known = [label for label in (prepared[row].label for row in reals) if label is not None]
+        found: list[Picture] = []
+        for channel in preparation.layout.images:
+            window = (channel.low, channel.high)
+            if len(ours):
+                maps = None if synthetic.labels is None else list(synthetic.labels[ours])
+                images = list(synthetic.images[channel.name][ours])
+                found.append(Picture("synthetic", images, maps, grid, window, channel.name))
+            if len(reals):
+                images = [prepared[row].images[channel.name] for row in reals]
+                maps = known if len(known) == len(reals) and synthetic.labels is not None else None
+                found.append(Picture("real", images, maps, grid, window, channel.name))
+        pictures.append(found)
     return pictures

@@ -3,7 +3,7 @@
 import base64
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from medsynth.data.contact_sheet import contact_sheet
-from medsynth.evidence.comparison import Curves
 from medsynth.geometry import Geometry
 from medsynth.metrics import controls as bad
 
@@ -20,13 +19,14 @@ _OURS, _REAL, _BAD = "#d95f02", "#1b6ca8", "#888888"
 
 
 class Picture(NamedTuple):
-    """Images of one kind ("synthetic" or "real") on one grid, with label maps or None and a grey window."""
+    """Images of one kind ("synthetic" or "real") and channel on one grid, with label maps or None and a grey window."""
 
     title: str
     images: Sequence[NDArray[Any]]
     labels: Sequence[NDArray[Any]] | None
     grid: Geometry
     window: tuple[float, float]
+    channel: str
 
 
 def contact_png(picture: Picture) -> str:
@@ -46,19 +46,18 @@ def contact_png(picture: Picture) -> str:
         return base64.b64encode(path.read_bytes()).decode()
 
 
-def spectrum_figure(curves: Curves) -> str:
+def spectrum_figure(curves: Mapping[str, Any]) -> str:
     """Mean log spectrum less the reals' mean, inside the real band or not, two bad cases beside it."""
     figure, axes = _figure()
-    zero = np.zeros_like(curves.frequencies)
-    axes.fill_between(curves.frequencies, -curves.band, curves.band, color=_REAL, alpha=0.25, label="real band (95%)")
-    axes.plot(curves.frequencies, zero, color=_REAL, linewidth=1)
+    frequencies, real, band, own = (np.array(curves[name]) for name in ("cycles_per_mm", "real", "band", "synthetic"))
+    axes.fill_between(frequencies, -band, band, color=_REAL, alpha=0.25, label="real band (95%)")
+    axes.plot(frequencies, np.zeros_like(frequencies), color=_REAL, linewidth=1)
     for name, style in ((bad.BLUR, "--"), (bad.NOISE, ":")):
-        if name in curves.control_spectra:
-            gap = curves.control_spectra[name] - curves.real_spectrum
-            axes.plot(curves.frequencies, gap, style, color=_BAD, linewidth=1, label=name)
-    own = curves.spectrum - curves.real_spectrum
-    axes.plot(curves.frequencies, own, color=_OURS, linewidth=1.8, label="synthetic")
-    reach = 1.5 * max(float(curves.band.max()), float(np.abs(own).max()))
+        if name in curves["controls"]:
+            gap = np.array(curves["controls"][name]) - real
+            axes.plot(frequencies, gap, style, color=_BAD, linewidth=1, label=name)
+    axes.plot(frequencies, own - real, color=_OURS, linewidth=1.8, label="synthetic")
+    reach = 1.5 * max(float(band.max()), float(np.abs(own - real).max()))
     axes.set_ylim(-reach, reach)
     axes.set_xlabel("cycles per mm")
     axes.set_ylabel("log10 power less real")
@@ -66,36 +65,50 @@ def spectrum_figure(curves: Curves) -> str:
     return _png(figure)
 
 
-def mmd_figure(curves: Curves) -> str:
+def mmd_figure(curves: Mapping[str, Any]) -> str:
     """MMD^2 of the samples on the histogram of real against real, with the bad cases."""
     figure, axes = _figure()
-    axes.hist(curves.mmd_null, bins=30, color=_REAL, alpha=0.6, label="real against real")
-    axes.axvline(
-        float(np.quantile(curves.mmd_null, 0.95)), color=_REAL, linestyle="--", linewidth=1, label="95th percentile"
-    )
-    for number, (name, value) in enumerate(curves.control_mmd.items()):
+    null = np.array(curves["real_against_real"])
+    axes.hist(null, bins=30, color=_REAL, alpha=0.6, label="real against real")
+    axes.axvline(float(np.quantile(null, 0.95)), color=_REAL, linestyle="--", linewidth=1, label="95th percentile")
+    for number, (name, value) in enumerate(curves["controls"].items()):
         axes.axvline(value, color=_BAD, linewidth=1, linestyle=":", label="bad cases" if number == 0 else None)
         axes.annotate(
             name, (value, 1), xycoords=("data", "axes fraction"), rotation=90, fontsize=5, va="top", ha="right"
         )
-    axes.axvline(curves.mmd, color=_OURS, linewidth=2, label="synthetic")
-    axes.set_xscale("symlog", linthresh=max(1e-6, float(np.abs(curves.mmd_null).max())))
+    axes.axvline(curves["synthetic"], color=_OURS, linewidth=2, label="synthetic")
+    axes.set_xscale("symlog", linthresh=max(1e-6, float(np.abs(null).max())))
     axes.set_xlabel("MMD² (linear near zero, then logarithmic)")
     axes.set_ylabel("splits")
     axes.legend(fontsize=7)
     return _png(figure)
 
 
-def volume_figure(curves: Curves, unit: str) -> str:
-    """Distribution of every label's volume, real beside synthetic."""
+def intensity_figure(curves: Mapping[str, Any], units: str) -> str:
+    """Mean quantile of the grey values over the share of the voxels, real beside synthetic."""
     figure, axes = _figure()
-    data = [side[side > 0] for pair in curves.volumes.values() for side in reversed(pair)]
-    drawn = axes.boxplot([side if side.size else np.zeros(1) for side in data], patch_artist=True, widths=0.6)
+    for name, colour in (("real", _REAL), ("synthetic", _OURS)):
+        axes.plot(curves["shares"], curves[name], color=colour, linewidth=1.5, label=name)
+    axes.set_xlabel("share of the voxels")
+    axes.set_ylabel(f"intensity ({units})")
+    axes.legend(fontsize=7)
+    return _png(figure)
+
+
+def volume_figure(volumes: Mapping[str, Mapping[str, Any]], unit: str) -> str:
+    """Boxes of every label's volume, real beside synthetic: quartiles, whiskers from 5% to 95%."""
+    figure, axes = _figure()
+    boxes, ticks = [], []
+    for name, sides in volumes.items():
+        for side, word in (("real", "real"), ("synthetic", "synth.")):
+            low, first, middle, third, high = sides[side] or [0.0] * 5
+            boxes.append({"whislo": low, "q1": first, "med": middle, "q3": third, "whishi": high, "fliers": []})
+            ticks.append(f"{name}\n{word}")
+    drawn = axes.bxp(boxes, patch_artist=True, widths=0.6, showfliers=False)
     for number, box in enumerate(drawn["boxes"]):
         box.set_facecolor(_OURS if number % 2 else _REAL)
         box.set_alpha(0.5)
-    ticks = [f"{name}\n{side}" for name in curves.volumes for side in ("real", "synth.")]
-    axes.set_xticks(range(1, len(data) + 1), ticks, fontsize=6, rotation=0 if len(data) <= 6 else 60)
+    axes.set_xticks(range(1, len(boxes) + 1), ticks, fontsize=6, rotation=0 if len(boxes) <= 6 else 60)
     axes.set_ylabel(f"volume ({unit})")
     return _png(figure)
 

@@ -11,7 +11,7 @@ from medsynth.evidence.groups import Group
 from medsynth.metrics.controls import describe
 from medsynth.records import SampleRecord
 
-SCHEMA = "medsynth.evaluation/1"
+SCHEMA = "medsynth.evaluation/2"
 FEW = 50
 """Below this many samples a note says that the numbers are coarse."""
 
@@ -25,10 +25,15 @@ def evaluation_json(
     *,
     settings: Mapping[str, Any],
     samples_sha256: str,
+    pictures: Sequence[Sequence[Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """Plain JSON types; names no patient, no path, no case."""
+    """Plain JSON types; names no patient, no path of the machine, no case.
+
+    `pictures`: of every group, the index of its pictures.
+    """
     content = [
-        _group(group, by_channel, prepared, preparation) for group, by_channel in zip(groups, compared, strict=True)
+        {**_group(group, by_channel, prepared, preparation), "pictures": [dict(entry) for entry in shown]}
+        for group, by_channel, shown in zip(groups, compared, pictures, strict=True)
     ]
     return {
         "schema": SCHEMA,
@@ -64,24 +69,31 @@ def _group(
         "real_patients": len({prepared[row].record.patient for row in group.pool}),
         "training_images": len(group.training),
         "reason": group.reason,
-        "channels": [_channel(name, units[name], result) for name, result in compared.items()],
+        "channels": [_channel(name, units[name], preparation.grid.rank, result) for name, result in compared.items()],
     }
 
 
-def _channel(name: str, units: str, result: Compared) -> dict[str, Any]:
-    curves, space = result.curves, result.features
+def _channel(name: str, units: str, rank: int, result: Compared) -> dict[str, Any]:
     return {
         "name": name,
         "units": units,
-        "features": {
-            "name": space.name,
-            "sha256": space.sha256,
-            "count": int(space.projection.shape[1]),
-            "training_images": space.count,
-            "bandwidth": space.bandwidth,
-            "bandwidth_rule": "median distance between two real training images",
-            "intensity_range": [space.low, space.high],
-        },
+        "volume_units": "cm²" if rank == 2 else "ml",
+        "intensity_range": list(result.frame.value_range),
+        "features": [
+            {
+                "name": given,
+                "recipe": fixed.name,
+                "sha256": fixed.sha256,
+                "extractor_sha256": fixed.extractor.sha256,
+                "count": int(fixed.projection.shape[1]),
+                "training_images": fixed.count,
+                "reads_labels": fixed.reads_labels,
+                "bandwidth": fixed.bandwidth,
+                "bandwidth_rule": "median distance between two real training images",
+            }
+            for given, fixed in result.frame.features.items()
+        ],
+        "real_all_met": result.real_all_met,
         "lines": [_finite(line.to_json()) for line in result.lines],
         "controls": [
             {"name": case, "what": describe(case), "rejected_by": by, "verdict": "rejected" if by else "not measurable"}
@@ -90,12 +102,7 @@ def _channel(name: str, units: str, result: Compared) -> dict[str, Any]:
         "control_values": {
             case: {key: _finite(outcome.value) for key, outcome in of.items()} for case, of in result.outcomes.items()
         },
-        "spectrum": {
-            "cycles_per_mm": curves.frequencies.tolist(),
-            "synthetic": curves.spectrum.tolist(),
-            "real": curves.real_spectrum.tolist(),
-            "band": curves.band.tolist(),
-        },
+        "curves": _finite(result.curves),
     }
 
 

@@ -15,7 +15,8 @@ def summary_text(content: Mapping[str, Any]) -> str:
             shown = f"{group['name']} {channel['name']}" if len(group["channels"]) > 1 else group["name"]
             for line in channel["lines"]:
                 value = "" if line["value"] is None else f"{line['value']:.3g}"
-                where = " ".join(part for part in (shown, line["check"], line["subject"]) if part)
+                on = f"on {line['features']}" if line["features"] else ""
+                where = " ".join(part for part in (shown, line["check"], on, line["subject"]) if part)
                 text.append(f"  {line['verdict']:<15} {where:<46} {value:>9}   {_bar(line)}".rstrip())
                 if line["reason"]:
                     text.append(f"{'':18}{line['reason']}")

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from medsynth.cli.help import Entry, entries, groups, heading, option_entries, verb_help
+from medsynth.cli.help import Choice, Entry, entries, groups, heading, option_entries, verb_help
 from medsynth.cli.verbs import VERBS
 
 TEXT = """# @package _global_
@@ -38,7 +38,8 @@ last: 1
 
 def test_keys_their_defaults_and_their_comments() -> None:
     assert heading(TEXT) == "What it is.\nexample: x"
-    assert groups(TEXT) == {"base": "one", "experiment": None}
+    assert groups(TEXT) == {"base": Choice(("one",), False), "experiment": Choice((), False)}
+    assert groups("defaults:\n  - features: [a, b]") == {"features": Choice(("a", "b"), True)}
     assert entries(TEXT, above="g.") == [
         Entry("g.out", "???", "Folder."),
         Entry("g.mean", "0", "Mean and deviation."),

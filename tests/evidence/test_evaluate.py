@@ -49,7 +49,7 @@ def test_the_summary_says_bars_reasons_and_where_the_page_is(good):
     assert re.search(r"MMD +-?[\d.e-]+ +at most [\d.e-]+\n", text)
     assert re.search(r"volume, mean .* -0.05 to 0.05\n", text)
     assert text.endswith(f"see {evaluation.page}")
-    assert "bad cases of the same size rejected by a check: 9" in text
+    assert "bad cases of the same size rejected by a check: 11" in text
 
 
 def test_the_summary_tells_channels_apart_and_gives_every_reason(good):
@@ -68,7 +68,7 @@ def test_the_summary_tells_channels_apart_and_gives_every_reason(good):
 def test_every_bad_case_is_rejected_by_a_named_metric(good):
     (group,) = good[1].content["groups"]
     rejected = {control["name"]: control["rejected_by"] for control in group["channels"][0]["controls"]}
-    assert len(rejected) == 9
+    assert len(rejected) == 11
     assert all(rejected.values()), rejected
     assert any(name.startswith("contrast") for name in rejected[bad.SHUFFLED])
 
@@ -103,12 +103,12 @@ def test_the_same_seed_gives_the_same_bytes(good, cases, tmp_path):
 def test_json_says_what_was_compared_and_names_nobody(good):
     text = good[1].json.read_text()
     content = json.loads(text)
-    assert content["schema"] == "medsynth.evaluation/1"
+    assert content["schema"] == "medsynth.evaluation/2"
     assert content["inputs"]["overrides"] == ["identity=trust"]
     group = content["groups"][0]
     assert group["reference"] == "training and held-out"
     assert (group["samples_used"], group["reference_images"]) == (30, 80)
-    assert re.fullmatch("[0-9a-f]{64}", group["channels"][0]["features"]["sha256"])
+    assert re.fullmatch("[0-9a-f]{64}", group["channels"][0]["features"][0]["sha256"])
     assert not re.search(r"patient\d|case\d|sample\d|/tmp", text)
 
 
