@@ -27,7 +27,7 @@ from benchmarks.verdict import wilson
 from medsynth.data.preparation import Preparation, load_prepared
 from medsynth.data.progress import progress_bar
 from medsynth.evidence.checks import Check
-from medsynth.evidence.claims import CLAIMS, DIVERSITY
+from medsynth.evidence.claims import CLAIMS, DIVERSITY, MODES
 from medsynth.evidence.comparison import make_checks
 from medsynth.evidence.image_checks import Alike
 from medsynth.evidence.lines import REAL_SHARE, judge
@@ -58,10 +58,15 @@ class Sensitivity(NamedTuple):
                 wrong.append(f"{key} rejects real draws in {of[REAL].mean():.0%}")
             wrong += [
                 f"{key} catches {fault} in {of[fault].mean():.0%} only"
-                for fault in CLAIMS.get(name_of(key), ())
+                for fault in claimed(key)
                 if fault in of and of[fault].mean() < CAUGHT - 1e-9
             ]
         return wrong
+
+
+def claimed(key: str) -> tuple[str, ...]:
+    """What the check claims to catch, a dropped mode among it."""
+    return CLAIMS.get(name_of(key), ()) + MODES.get(name_of(key), ())
 
 
 def name_of(key: str) -> str:
@@ -160,7 +165,7 @@ def show(result: Sensitivity) -> None:
         cells = []
         for fault in (REAL, *FAULTS):
             text = f"{of[fault].mean():.2f}"
-            cells.append(f"[{text}]".replace("[", "\\[") if fault in CLAIMS.get(name_of(key), ()) else text)
+            cells.append(f"[{text}]".replace("[", "\\[") if fault in claimed(key) else text)
         table.add_row(key, *cells)
     Console(width=150).print(table)
 

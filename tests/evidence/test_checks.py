@@ -13,6 +13,7 @@ from medsynth.evidence.checks import (
     VolumeMeanCheck,
     VolumeSpreadCheck,
 )
+from medsynth.evidence.claims import TWO_SAMPLE
 from medsynth.evidence.feature_checks import FeatureCheck, feature_checks
 from medsynth.evidence.image_checks import IntensityCheck, SingleSpectraCheck, SpectrumCheck
 from medsynth.evidence.measurements import Measured
@@ -91,8 +92,8 @@ ON_FEATURES = list(feature_checks("any", FIXED, POOL, SPLITS, 0))
 @pytest.mark.parametrize(
     ("check", "most"),
     [
-        *((check, 6 if check.name == "density" else 5) for check in ON_FEATURES),
-        (IntensityCheck(POOL, SPLITS), 5),
+        *((check, 5 if check.name == "MMD" else 2 if check.name == "density" else 1) for check in ON_FEATURES),
+        (IntensityCheck(POOL, SPLITS), 1),
         (SpectrumCheck(POOL, SPLITS, np.arange(4.0)), 5),
         (SingleSpectraCheck(POOL, SPLITS), 5),
         (PresenceCheck(1, "liver", measured(some(0.5, 10, 0)), SPLITS), 5),
@@ -100,13 +101,16 @@ ON_FEATURES = list(feature_checks("any", FIXED, POOL, SPLITS, 0))
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_of_the_splits_that_made_a_bar_one_in_twenty_is_outside(check, most) -> None:
+def test_of_the_splits_that_made_a_bar_as_many_are_outside_as_it_says(check, most) -> None:
     found = [check(check.pool.take(split.first), check.pool.take(split.second)) for split in SPLITS]
     outside = [one.value for one in found if not one.passed]
     shares = ("precision", "recall", "density", "coverage")
     counted = (
         isinstance(check, SingleSpectraCheck | PresenceCheck) or check.name in shares
     )  # shares of 20 images: several splits are alike
+    if check.name == TWO_SAMPLE:  # the folds follow the owners' names: alike in law, not in number
+        assert abs(np.mean([one.value for one in found]) - check.null.mean()) < 0.05
+        return
     if isinstance(check, FeatureCheck):
         np.testing.assert_allclose([one.value for one in found], check.null)
     assert (0 if check.name in shares else 1) <= len(outside) <= most

@@ -2,16 +2,19 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from medsynth.errors import MedsynthError
 from medsynth.evidence.evaluate import evaluate
+from medsynth.files import sha256_file
 from medsynth.metrics import controls as bad
 from medsynth.metrics.controls import ImageSet
+from medsynth.metrics.features import FeaturePlan, HaarPlan
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +38,22 @@ def missed(evaluation) -> set[str]:
 def test_draws_of_the_same_distribution_are_met(good):
     evaluation = good[1]
     verdicts = [line["verdict"] for line in evaluation.lines()]
-    assert len(verdicts) == 4 + 2 * 5
+    assert len(verdicts) == 8 + 4 + 2 * 6
     assert verdicts.count("missed") <= 1  # one in twenty by design
+    assert verdicts.count("not measurable") <= 1
     mmd = evaluation.lines()[0]
     assert mmd["verdict"] == "met"
     assert mmd["detail"]["p"] > 0.01
-    assert mmd["detail"]["interval"][0] <= mmd["value"] <= mmd["detail"]["interval"][1]
+    for line in evaluation.lines():
+        assert line["interval"][0] <= line["value"] <= line["interval"][1], line["check"]
+        floor = line["real_against_real"]
+        assert floor["5%"] <= floor["50%"] <= floor["95%"]
 
 
 def test_the_summary_says_bars_reasons_and_where_the_page_is(good):
     evaluation = good[1]
     text = evaluation.summary
-    assert re.search(r"MMD +-?[\d.e-]+ +at most [\d.e-]+\n", text)
+    assert re.search(r"MMD on haar +-?[\d.e-]+ +at most [\d.e-]+\n", text)
     assert re.search(r"volume, mean .* -0.05 to 0.05\n", text)
     assert text.endswith(f"see {evaluation.page}")
     assert "bad cases of the same size rejected by a check: 11" in text
@@ -110,6 +117,65 @@ def test_json_says_what_was_compared_and_names_nobody(good):
     assert (group["samples_used"], group["reference_images"]) == (30, 80)
     assert re.fullmatch("[0-9a-f]{64}", group["channels"][0]["features"][0]["sha256"])
     assert not re.search(r"patient\d|case\d|sample\d|/tmp", text)
+
+
+def test_pictures_are_files_that_do_not_tell_and_an_index_that_does(good):
+    evaluation = good[1]
+    entries = evaluation.content["groups"][0]["pictures"]
+    assert [entry["kind"] for entry in entries].count("real") == 8
+    assert [entry["kind"] for entry in entries].count("synthetic") == 8
+    kinds = [entry["kind"] for entry in entries]
+    assert kinds not in (sorted(kinds), sorted(kinds, reverse=True))
+    for entry in entries:
+        path = evaluation.json.parent / entry["file"]
+        assert sha256_file(path) == entry["sha256"]
+        with Image.open(path) as plain, Image.open(evaluation.json.parent / entry["outlined"]) as outlined:
+            assert plain.text == outlined.text == {"source": entry["kind"]}
+            assert plain.size == outlined.size
+            assert np.any(np.asarray(plain) != np.asarray(outlined))
+
+
+@dataclass(frozen=True)
+class Means(FeaturePlan):
+    """Mean of the image and, of the label's voxels, their number: a user's own plan."""
+
+    def fit(self, training, spacing, *, units="arbitrary", seed=0, cache=None):
+        return MeanAndSize()
+
+
+@dataclass(frozen=True)
+class MeanAndSize:
+    name: str = "mean_and_size"
+    sha256: str = "e" * 64
+
+    def __call__(self, images, labels=None):
+        axes = tuple(range(1, images.ndim))
+        return np.stack([images.mean(axes), images.std(axes), (labels > 0).sum(axes)], axis=1).astype(float)
+
+
+def test_several_extractors_give_lines_of_their_own(folders, cases, tmp_path):
+    images, labels = folders.blobs(20, seed=5)
+    folders.write_samples(tmp_path / "s", images, np.where(labels > 0, 0, 1).astype(np.uint8), cases[1])
+    features = {"haar": HaarPlan(), "mine": Means()}
+    found = evaluate(
+        tmp_path / "s", cases[0], tmp_path / "out", permutations=9, splits=40, progress=False, features=features
+    )
+    (channel,) = found.content["groups"][0]["channels"]
+    recorded = {of["name"]: (of["recipe"], of["reads_labels"], of["extractor_sha256"]) for of in channel["features"]}
+    assert recorded["haar"][:2] == ("haar_energy_lowres_v1", False)
+    assert recorded["mine"] == ("mean_and_size", True, "e" * 64)
+    assert found.content["settings"]["features"] == ["haar", "mine"]
+    mmd = {line["features"]: line["verdict"] for line in found.lines() if line["check"] == "MMD"}
+    assert set(mmd) == {"haar", "mine"}
+    # Label maps inside out: only who reads them sees it, on samples as on the bad cases.
+    values = {line["features"]: (line["value"], line["high"]) for line in found.lines() if line["check"] == "MMD"}
+    assert values["mine"][0] > values["mine"][1]
+    assert values["haar"][0] < 2 * values["haar"][1]
+    grown = channel["control_values"][bad.GROWN]
+    assert "MMD on mine" in grown
+    assert "MMD on haar" not in grown
+    with pytest.raises(MedsynthError, match="none are given"):
+        evaluate(tmp_path / "s", cases[0], tmp_path / "o", features={})
 
 
 class _Links(HTMLParser):

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from medsynth.evidence import comparison
-from medsynth.evidence.checks import Outcome, VolumeMeanCheck
+from medsynth.evidence.checks import Certainty, Outcome, VolumeMeanCheck
 from medsynth.evidence.comparison import REAL_SHARE, Compared, Draws, compare
-from medsynth.evidence.measurements import Frame
+from medsynth.evidence.lines import make_line
+from medsynth.evidence.measurements import fit_frame
 from medsynth.metrics import controls as bad
 from medsynth.metrics.controls import ImageSet
-from medsynth.metrics.features import fit_features
+from medsynth.metrics.features import HaarPlan
 from medsynth.metrics.splits import Sizes, patient_splits
 
 COUNT, SIDE = 8, 12
@@ -26,7 +26,7 @@ def bands(widths: list[int], owner: str) -> ImageSet:
 
 def compared(pool: list[int], samples: list[int]) -> Compared:
     real = bands(pool, "patient")
-    frame = Frame(fit_features(real.images), (1.0, 1.0), {1: "front"})
+    frame = fit_frame({"haar": HaarPlan()}, real, (1.0, 1.0), {1: "front"})
     splits = patient_splits(real.owners.tolist(), Sizes(COUNT, 4 * COUNT), 80, np.random.default_rng(0))
     return compare(bands(samples, "sample"), real, frame, Draws(splits[:40], splits[40:]), permutations=9)
 
@@ -74,5 +74,6 @@ def test_a_check_that_could_tell_gives_its_verdict(alike) -> None:
 def test_reals_pass_in_four_of_five_of_the_40_draws(draws, verdict) -> None:
     check, own, grown = VolumeMeanCheck(1, "front"), Outcome(0.0, -0.05, 0.05, True, {}), {}
     grown[bad.GROWN] = {"volume, mean: front": Outcome(0.3, -0.05, 0.05, False, {})}
-    line = comparison._line(check, {"volume, mean: front": own}, {"volume, mean: front": draws / 40}, grown)
+    real = [own._replace(passed=draw < draws) for draw in range(40)]
+    line = make_line(check, own, Certainty(None, {}), real, grown)
     assert line.verdict == verdict
