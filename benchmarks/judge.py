@@ -4,14 +4,13 @@ A judge is a network trained on the real training patients of a run. It sees ima
 blocks of voxels where they are large, and knows neither the generator nor a sample.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -19,8 +18,8 @@ from medsynth.data.preparation import Preparation, PreparedCase
 from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
 from medsynth.evidence.evaluate import Samples
+from medsynth.evidence.segmenter import fit_network
 from medsynth.files import sha256_json
-from medsynth.models.layout import Layout
 from medsynth.models.sealed import read_sealed, write_sealed
 
 
@@ -53,78 +52,34 @@ def one_by_one(samples: Samples) -> list[dict[str, NDArray[Any]]]:
     return [{name: stack[row] for name, stack in samples.images.items()} for row in range(len(samples.records))]
 
 
-def as_seen(images: Sequence[dict[str, NDArray[Any]]], layout: Layout, longest: int) -> Tensor:
-    """Images in units -> (N, C, *spatial) in [-1, 1], averaged over blocks until no side exceeds `longest`."""
-    parts = []
-    for image in images:
-        channels = []
-        for channel in layout.images:
-            array = np.round(image[channel.name]) if channel.integer else image[channel.name]
-            scaled = (torch.from_numpy(array).float() - channel.low) / (channel.high - channel.low)
-            channels.append(scaled.clamp(0, 1) * 2 - 1)
-        parts.append(torch.stack(channels))
-    x, block = torch.stack(parts), math.ceil(max(layout.grid.shape) / longest)
-    if block == 1:
-        return x
-    pool = F.avg_pool2d if layout.rank == 2 else F.avg_pool3d
-    return pool(x, block, ceil_mode=True, count_include_pad=False)
-
-
-def moved(x: Tensor, chance: torch.Generator, labels: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-    """Each image shifted by up to a sixteenth of its sides, scaled by up to a tenth, its values by up to a tenth.
-
-    Args:
-        x: (B, C, *spatial).
-        chance: of the augmentation.
-        labels: (B, 1, *spatial) moved with the images, by nearest neighbour.
-    """
-    count, rank = len(x), x.ndim - 2
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(count, *shape, generator=chance) * 2 - 1
-
-    theta = torch.zeros(count, rank, rank + 1)
-    theta[:, :, :rank] = torch.diag_embed(1 + 0.1 * uniform(1).expand(-1, rank))
-    theta[:, :, rank] = uniform(rank) / 8  # of a half side
-    grid = F.affine_grid(theta, [count, 1, *x.shape[2:]], align_corners=False)
-    ones = (1,) * (rank + 1)
-    x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    x = x * (1 + 0.1 * uniform(*ones)) + 0.1 * uniform(*ones)
-    if labels is not None:
-        labels = F.grid_sample(labels.float(), grid, mode="nearest", padding_mode="border", align_corners=False)
-    return x, labels
-
-
 def trained(
-    network: nn.Module, step: Callable[[], Tensor], steps: int, path: Path, *, rate: float = 2e-3, name: str
+    network: nn.Module, step: Callable[[torch.Generator], Tensor], steps: int, seed: int, path: Path, *, name: str
 ) -> nn.Module:
-    """Train by AdamW for a fixed number of steps and keep the weights in `path`, or take them from there.
+    """Train for a fixed number of steps and keep the weights in `path`, or take them from there.
 
     Args:
         network: the judge; comes back in evaluation mode.
-        step: draws a batch and gives its loss.
+        step: draws a batch with the generator and gives its loss.
         steps: how many.
+        seed: of that generator.
         path: of the kept weights; its name has to say all that decides them.
-        rate: the highest learning rate of one cycle.
         name: of the judge, for the progress bar.
     """
     if path.exists():
         network.load_state_dict(read_sealed(path).content)
         return network.eval()
-    network.train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=1e-2)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
+    with training_bar(name, steps) as after:
+        fit_network(network, step, steps=steps, seed=seed, progress=after)
+    write_sealed(path, network.state_dict())
+    return network
+
+
+@contextmanager
+def training_bar(name: str, steps: int) -> Iterator[Callable[[int, float], None]]:
+    """A progress bar of the training of `name`; gives what is to be called after every step."""
     with progress_bar(True) as bar:
         task = bar.add_task(f"training the {name}", total=steps, note="")
-        for _ in range(steps):
-            loss = step()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            cycle.step()
-            bar.update(task, advance=1, note=f"loss {loss.item():.3f}")
-    write_sealed(path, network.state_dict())
-    return network.eval()
+        yield lambda number, loss: bar.update(task, completed=number, note=f"loss {loss:.3f}")
 
 
 @torch.no_grad()

@@ -33,16 +33,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from judge import as_seen, common_preparation, moved, one_by_one, scores, share_presumed, trained
+from judge import common_preparation, one_by_one, scores, share_presumed, trained
 from monai.networks.nets import DenseNet
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from verdict import DRAWS, REAL, Found, Interval, Row, conclude, difference, halves, unfit, wilson
+from verdict import DRAWS, REAL, Found, Interval, Row, conclude, difference, unfit, wilson
 
 from medsynth.data.preparation import Preparation, PreparedCase, load_prepared
 from medsynth.errors import MedsynthError
+from medsynth.evidence.augmenting import Augmenter
 from medsynth.evidence.evaluate import read_samples
+from medsynth.evidence.seen import as_seen
 from medsynth.files import sha256_json
+from medsynth.metrics.splits import halves
 from medsynth.records import SampleRecord
 
 MARGIN = 0.05
@@ -106,19 +109,19 @@ def classifiers(x: Tensor, y: Tensor, chosen: argparse.Namespace, key: str) -> l
         key: hash of what else decides the weights.
     """
     classes = int(y.max()) + 1
-    weights = 1 / torch.bincount(y)[y]
+    weights, augment = 1 / torch.bincount(y)[y], Augmenter()
 
     def one(seed: int) -> nn.Module:
         torch.manual_seed(seed)
         network = DenseNet(x.ndim - 2, x.shape[1], classes, init_features=16, growth_rate=12, block_config=(3, 4, 4))
-        chance = torch.Generator().manual_seed(seed)
 
-        def step() -> Tensor:
+        def step(chance: torch.Generator) -> Tensor:
             rows = torch.multinomial(weights, chosen.batch, replacement=True, generator=chance)
-            return F.cross_entropy(network(moved(x[rows], chance)[0]), y[rows], label_smoothing=0.05)
+            return F.cross_entropy(network(augment(x[rows], chance)[0]), y[rows], label_smoothing=0.05)
 
         decides = sha256_json([key, chosen.by, chosen.side, chosen.steps, chosen.batch, seed])
-        return trained(network, step, chosen.steps, chosen.out / f"classifier-{decides[:16]}.ckpt", name="classifier")
+        path = chosen.out / f"classifier-{decides[:16]}.ckpt"
+        return trained(network, step, chosen.steps, seed, path, name="classifier")
 
     return [one(chosen.seed + number) for number in range(chosen.judges)]
 

@@ -58,12 +58,6 @@ def difference(first: Interval, second: Interval) -> Interval:
     return Interval(gap, gap - low, gap + high)
 
 
-def halves(owners: NDArray[np.str_], count: int, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
-    """`count` random halves of the owners, each as the images (N,) that are of the first half."""
-    every = np.unique(owners)
-    return [np.isin(owners, rng.permutation(every)[: len(every) // 2]) for _ in range(count)]
-
-
 class Row(NamedTuple):
     """One class or label of one set of images.
 

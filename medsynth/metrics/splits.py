@@ -108,3 +108,9 @@ def simultaneous_band(differences: NDArray[np.float64], level: float = 0.95) -> 
     spread = np.sqrt((differences**2).mean(axis=0))
     spread = np.maximum(spread, 1e-12)
     return spread, float(np.quantile(np.abs(differences / spread).max(axis=1), level))
+
+
+def halves(owners: NDArray[np.str_], count: int, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
+    """`count` random halves of the owners, each as the images (N,) that are of the first half."""
+    every = np.unique(owners)
+    return [np.isin(owners, rng.permutation(every)[: len(every) // 2]) for _ in range(count)]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.verdict import REAL, Found, Interval, Row, difference, halves, unfit, wilson
+from benchmarks.verdict import REAL, Found, Interval, Row, difference, unfit, wilson
 
 
 def share(hits, n):
@@ -23,13 +23,6 @@ def test_difference_is_that_of_newcombe_1998():
 def test_a_patients_further_images_tell_nothing():
     twice = wilson(np.repeat(np.arange(50) < 40, 2), np.repeat(np.arange(50), 2).astype(str))
     assert twice == pytest.approx(share(40, 50))
-
-
-def test_halves_share_no_owner():
-    owners = np.repeat(np.arange(9), 3).astype(str)
-    for half in halves(owners, 5, np.random.default_rng(0)):
-        assert len(set(owners[half])) == 4
-        assert not set(owners[half]) & set(owners[~half])
 
 
 def found(bad, able=0.95, share=1.0):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from medsynth.errors import MedsynthError
-from medsynth.metrics.splits import Sizes, patient_splits, plan_sizes, simultaneous_band
+from medsynth.metrics.splits import Sizes, halves, patient_splits, plan_sizes, simultaneous_band
 
 
 def test_no_patient_is_on_both_sides_and_sizes_hold():
@@ -47,3 +47,10 @@ def test_the_band_holds_whole_curves_at_its_level():
     spread, factor = simultaneous_band(rng.normal(size=(2000, 10)))
     fresh = np.abs(rng.normal(size=(4000, 10)) / spread).max(axis=1)
     assert (fresh <= factor).mean() == pytest.approx(0.95, abs=0.015)
+
+
+def test_halves_share_no_owner():
+    owners = np.repeat(np.arange(9), 3).astype(str)
+    for half in halves(owners, 5, np.random.default_rng(0)):
+        assert len(set(owners[half])) == 4
+        assert not set(owners[half]) & set(owners[~half])
