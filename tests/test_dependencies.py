@@ -59,7 +59,7 @@ def test_every_import_is_asked_for() -> None:
     ("code", "source"),
     [
         ("import pytest", ["pytest"]),
-        ("def late():\n    from skimage.metrics import structural_similarity", ["scikit-image"]),
+        ("def late():\n    from hypothesis import given", ["hypothesis"]),
         ("if True:\n    import not_installed.anywhere", []),
     ],
 )
