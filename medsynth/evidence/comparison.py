@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from medsynth.evidence.anatomy_checks import anatomy_checks
 from medsynth.evidence.checks import Check, Outcome, label_checks
 from medsynth.evidence.claims import DIVERSITY
 from medsynth.evidence.curves import make_curves
@@ -14,6 +15,7 @@ from medsynth.evidence.lines import REAL_SHARE, Line, Verdict, certainty_of, jud
 from medsynth.evidence.measurements import Frame, Measured, measure
 from medsynth.metrics import controls as bad
 from medsynth.metrics.controls import ImageSet, controls
+from medsynth.metrics.label_controls import label_controls
 from medsynth.metrics.spectrum import radial_log_spectrum
 from medsynth.metrics.splits import Split
 
@@ -66,7 +68,7 @@ def compare(
         draws: splits of the pool by patient.
         permutations: of the p of MMD and of the classifier.
         seed: of all chance here.
-        shape_checks: judge volume, connectivity and presence (once, not for every channel).
+        shape_checks: judge volume, connectivity, presence and anatomy (once, not for every channel).
         more_controls: bad cases beyond those of `medsynth.metrics.controls`.
         step: called with a word before each part, for a progress bar.
     """
@@ -84,6 +86,8 @@ def compare(
     certain[DIVERSITY] = alike.certainty(outcome[DIVERSITY])
     material = pool.take(here.first)
     cases = bad_cases(material, measured.take(here.first), frame, seed) | dict(more_controls or {})
+    if shape_checks and measured.anatomy is not None:
+        cases |= label_controls(material, tuple(frame.labels), frame.spacing, np.random.default_rng(seed + 3))
     every: list[Check | DiversityCheck] = [*checks, DiversityCheck()]
     outcomes, found = {}, {}
     for name, case in cases.items():
@@ -118,6 +122,7 @@ def make_checks(
     for value, label in frame.labels.items() if measured.labels else ():
         checks.append(IntensityCheck(measured, splits, value, label))
         checks.extend(label_checks(value, label, measured, splits, shape=shape_checks))
+    checks.extend(anatomy_checks(frame.labels, measured, splits) if shape_checks else ())
     return checks
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from medsynth.metrics.anatomy import AnatomyTable, anatomy_table
 from medsynth.metrics.controls import ImageSet
 from medsynth.metrics.features import FeaturePlan, intensity_range
 from medsynth.metrics.fixed import FixedFeatures, fix_features
@@ -65,6 +66,7 @@ class Measured(NamedTuple):
     """Per image: features (N, G) by extractor, `spectra` (N, F) in log10 power, a table for each label, owners (N,).
 
     `intensity`: quantiles (N, Q) in units, of the whole image at None and inside each label at its value.
+    `anatomy`: shape and place of all labels, None without label maps.
     """
 
     features: dict[str, Array]
@@ -72,6 +74,7 @@ class Measured(NamedTuple):
     labels: dict[int, LabelTable]
     owners: NDArray[np.str_]
     intensity: dict[int | None, Array]
+    anatomy: AnatomyTable | None = None
 
     def take(self, rows: Rows) -> "Measured":
         """The images of `rows`."""
@@ -80,16 +83,19 @@ class Measured(NamedTuple):
         }
         features = {name: found[rows] for name, found in self.features.items()}
         intensity = {value: found[rows] for value, found in self.intensity.items()}
-        return Measured(features, self.spectra[rows], tables, self.owners[rows], intensity)
+        anatomy = None if self.anatomy is None else self.anatomy.take(rows)
+        return Measured(features, self.spectra[rows], tables, self.owners[rows], intensity, anatomy)
 
 
 def measure(images: ImageSet, frame: Frame) -> Measured:
     """Measure every image of a set in a frame."""
-    tables = {}
+    tables, anatomy = {}, None
     intensity: dict[int | None, Array] = {None: image_quantiles(images.images)}
     if images.labels is not None:
+        if frame.labels:
+            anatomy = anatomy_table(images.labels, tuple(frame.labels), frame.spacing)
         tables = {value: label_table(images.labels, value, frame.spacing, images.images) for value in frame.labels}
         intensity |= {value: image_quantiles(images.images, images.labels == value) for value in frame.labels}
     spectra = radial_log_spectrum(images.images, frame.spacing, floor=frame.floor).log_power
     features = {name: fixed(images.images, images.labels) for name, fixed in frame.features.items()}
-    return Measured(features, spectra, tables, images.owners, intensity)
+    return Measured(features, spectra, tables, images.owners, intensity, anatomy)

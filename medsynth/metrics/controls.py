@@ -20,6 +20,14 @@ SHUFFLED = "shuffled labels"
 GROWN = "labels grown by one voxel"
 SPECKS = "specks in one label map of five"
 LOST = "labels lost in one map of five"
+ERODED = "labels eroded by one voxel"
+ROUGHENED = "labels with a ragged surface"
+HOLED = "a hole in one label map of five"
+MOVED = "label maps moved by a tenth of the sides"
+MIRRORED = "label maps mirrored along every axis"
+SWAPPED = "two labels swapped"
+APART = "labels pulled apart by two voxels each"
+BRIDGED = "two labels joined in one map of five"
 
 
 class ImageSet(NamedTuple):
@@ -116,18 +124,18 @@ def dropped_mode(real: ImageSet, features: NDArray[np.floating], rng: np.random.
 
 def shuffled_labels(real: ImageSet, rng: np.random.Generator) -> ImageSet:
     """Every image with the label map of another patient."""
-    return real._replace(labels=_labels(real)[_others(real.owners, rng)])
+    return real._replace(labels=labels_of(real)[_others(real.owners, rng)])
 
 
 def grown_labels(real: ImageSet) -> ImageSet:
     """Every label map dilated by one voxel (faces) into the background."""
-    grown = np.stack([np.where(m == 0, ndimage.grey_dilation(m, footprint=_cross(m.ndim)), m) for m in _labels(real)])
+    grown = np.stack([np.where(m == 0, ndimage.grey_dilation(m, footprint=_cross(m.ndim)), m) for m in labels_of(real)])
     return real._replace(labels=grown)
 
 
 def specks(real: ImageSet, rng: np.random.Generator, every: int = 5) -> ImageSet:
     """In one map of `every`, one voxel of each label away from the label: one part too many."""
-    labels = _labels(real).copy()
+    labels = labels_of(real).copy()
     for label in labels[::every]:
         for value in np.unique(label[label > 0]):
             far = np.flatnonzero((ndimage.distance_transform_cdt(label != value) > 1) & (label == 0))
@@ -138,12 +146,17 @@ def specks(real: ImageSet, rng: np.random.Generator, every: int = 5) -> ImageSet
 
 def lost_labels(real: ImageSet, every: int = 5) -> ImageSet:
     """One map of `every` is empty."""
-    labels = _labels(real).copy()
+    labels = labels_of(real).copy()
     labels[::every] = 0
     return real._replace(labels=labels)
 
 
-def _labels(real: ImageSet) -> NDArray[np.integer]:
+def labels_of(real: ImageSet) -> NDArray[np.integer]:
+    """The label maps.
+
+    Raises:
+        MedsynthError: there are none.
+    """
     if real.labels is None:
         raise MedsynthError("this control changes label maps, and the cases have none")
     return real.labels
@@ -178,6 +191,14 @@ _DESCRIPTIONS = {
     GROWN: "label maps dilated by one voxel into the background",
     SPECKS: "one voxel of each label apart from it, in one map of five",
     LOST: "one label map of five is empty",
+    ERODED: "label maps without the voxels that meet the background by a face",
+    ROUGHENED: "of the voxels on either side of a label's surface, one in four taken away or added",
+    HOLED: "the innermost voxel of each label is background, in one map of five",
+    MOVED: "label maps moved along every axis by a tenth of its side, one voxel at least",
+    MIRRORED: "label maps mirrored along every axis, the images as they are",
+    SWAPPED: "the two most frequent labels with each other's values",
+    APART: "every label moved by two voxels away from the middle of all labels",
+    BRIDGED: "the two labels that touch most seldom joined by a line of voxels, in one map of five",
 }
 
 
