@@ -40,17 +40,8 @@ from medsynth.errors import MedsynthError
 from medsynth.evidence.augmenting import Augmenter
 from medsynth.evidence.evaluate import read_samples
 from medsynth.evidence.segmenter import Segmenter, dice_per_case, read_segmenter, train_segmenter
-from medsynth.evidence.segmenter_check import (
-    SHARE,
-    Judged,
-    Pair,
-    bad_cases,
-    dice_ratios,
-    judge,
-    pair_of,
-    real_pair,
-    with_label,
-)
+from medsynth.evidence.segmenter_check import SHARE, bad_cases
+from medsynth.evidence.segmenter_pairs import Judged, Pair, dice_ratios, judge, pair_of, real_pair, with_label
 from medsynth.files import sha256_json
 from medsynth.metrics.splits import halves
 from medsynth.records import SAMPLES_FILE, SampleRecord, read_records

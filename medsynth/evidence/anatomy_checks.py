@@ -163,8 +163,8 @@ class TogetherCheck:
         if not len(self.kept):
             return Outcome(None, None, None, None, {"reason": "too few real images have the labels"})
         first, second = (self._columns(side)[:, self.kept] for side in (candidate, reference))
-        counts = [int(np.isfinite(side).sum(0).min()) for side in (first, second)]
-        few = _too_few(*counts, "every label")
+        ours, theirs = (int(np.isfinite(side).sum(0).min()) for side in (first, second))
+        few = _too_few(ours, theirs, "every label")
         if few is not None:
             return few
         gaps = _means(first) - _means(second)

@@ -7,16 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import Progress
 
 from medsynth.data.nifti import read_nifti
 from medsynth.data.preparation import PREPARATION_FILE, Preparation, PreparedCase, load_prepared
 from medsynth.data.progress import progress_bar
 from medsynth.errors import GeometryError, MedsynthError
 from medsynth.evidence.comparison import Compared, Verdict
-from medsynth.evidence.groups import Group, compare_group, make_groups
+from medsynth.evidence.groups import ALL, Group, compare_group, make_groups
 from medsynth.evidence.page import Picture, evaluation_page
 from medsynth.evidence.pictures import write_pictures
 from medsynth.evidence.report import evaluation_json
+from medsynth.evidence.segmenter_check import judge_by_segmenter, with_segmenter
+from medsynth.evidence.segmenter_pairs import pair_of, with_label
 from medsynth.evidence.summary import summary_text
 from medsynth.files import inside, sha256_file, write_json, write_text
 from medsynth.metrics.controls import ImageSet
@@ -44,13 +47,15 @@ class Evaluation:
         return f"{summary_text(self.content)}\nverdict: {self.verdict}; see {self.page}".lstrip("\n")
 
     def lines(self) -> list[dict[str, Any]]:
-        """Every line of every group and channel, with their names."""
-        return [
+        """Every line of every group and channel, with their names; a segmenter's are of all channels."""
+        lines = [
             {"group": group["name"], "channel": channel["name"], **line}
             for group in self.content["groups"]
             for channel in group["channels"]
             for line in channel["lines"]
         ]
+        judged = self.content.get("segmenter", {"lines": []})
+        return lines + [{"group": ALL, "channel": ALL, **line} for line in judged["lines"]]
 
 
 class Samples(NamedTuple):
@@ -72,6 +77,7 @@ def evaluate(
     progress: bool = True,
     by: str | None = None,
     features: Mapping[str, FeaturePlan] | None = None,
+    segmenter: int | None = None,
 ) -> Evaluation:
     """Judge the samples of a folder beside real draws and bad cases; write evaluation.json, its page and its pictures.
 
@@ -87,6 +93,7 @@ def evaluate(
             fixed on real training images.
         by: condition whose values are evaluated each against their own reals, and then together; None is
             their first; without any, all at once.
+        segmenter: training steps of a segmenter that judges images against their label maps; None trains none.
 
     Raises:
         MedsynthError: a folder that is not whole, samples on another grid than the preparation says,
@@ -99,7 +106,11 @@ def evaluate(
     plans = {"haar": HaarPlan()} if features is None else dict(features)
     if not plans:
         raise MedsynthError("features: none are given; haar does for all images")
+    if segmenter is not None and segmenter < 1:
+        raise MedsynthError("segmenter is a number of training steps, 1 or more; null trains none")
     preparation = Preparation.read(samples / PREPARATION_FILE)
+    if segmenter is not None:
+        with_label(preparation, read_records(samples / SAMPLES_FILE, SampleRecord))
     synthetic = read_samples(samples, preparation)
     by = _condition(by, synthetic.records)
     with progress_bar(progress) as bar:
@@ -114,6 +125,9 @@ def evaluate(
 
         compared = _compare(groups, synthetic, prepared, preparation, plans, permutations, seed, step)
         bar.update(task, completed=total, note="")
+        judged = None
+        if segmenter is not None:
+            judged = _segmented(samples, cases, out, preparation, steps=segmenter, seed=seed, bar=bar)
     pictures = _pictures(groups, synthetic, prepared, preparation)
     content = evaluation_json(
         groups,
@@ -121,10 +135,18 @@ def evaluate(
         synthetic.records,
         prepared,
         preparation,
-        settings={"seed": seed, "permutations": permutations, "splits": splits, "by": by, "features": list(plans)},
+        settings={
+            "seed": seed,
+            "permutations": permutations,
+            "splits": splits,
+            "by": by,
+            "features": list(plans),
+            "segmenter": segmenter,
+        },
         samples_sha256=sha256_file(samples / SAMPLES_FILE),
         pictures=write_pictures(out, pictures, seed),
     )
+    content = content if judged is None else with_segmenter(content, judged)
     page = evaluation_page(content, pictures)
     write_text(out / PAGE_FILE, page)
     write_json(out / EVALUATION_FILE, content)
@@ -174,6 +196,26 @@ def read_samples(folder: Path, preparation: Preparation) -> Samples:
             found.append(array)
     images = {name: np.stack(arrays[name]).astype(np.float32) for name in wanted}
     return Samples(records, images, np.stack(arrays[label]).astype(np.int32) if label else None)
+
+
+def _segmented(
+    samples: Path, cases: Path, out: Path, preparation: Preparation, *, steps: int, seed: int, bar: Progress
+) -> dict[str, Any]:
+    """What a segmenter says; also of samples whose run takes the label map as its condition and makes none."""
+    labelled = with_label(preparation, read_records(samples / SAMPLES_FILE, SampleRecord))
+    found = read_samples(samples, labelled)
+    assert found.labels is not None
+    rows = range(len(found.records))
+    images = [{name: stack[row] for name, stack in found.images.items()} for row in rows]
+    owners = [record.patient or record.id for record in found.records]
+    pair = pair_of(images, list(found.labels), owners, labelled.layout)
+    task = bar.add_task("training a segmenter", total=steps, note="")
+
+    def after(number: int, loss: float) -> None:
+        bar.update(task, completed=number, note=f"loss {loss:.3f}")
+
+    prepared = load_prepared(cases, labelled)
+    return judge_by_segmenter(pair, prepared, labelled, steps=steps, seed=seed, keep=out, progress=after)
 
 
 def _compare(

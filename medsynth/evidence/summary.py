@@ -14,19 +14,24 @@ def summary_text(content: Mapping[str, Any]) -> str:
         for channel in group["channels"]:
             shown = f"{group['name']} {channel['name']}" if len(group["channels"]) > 1 else group["name"]
             for line in channel["lines"]:
-                value = "" if line["value"] is None else f"{line['value']:.3g}"
-                on = f"on {line['features']}" if line["features"] else ""
-                where = " ".join(part for part in (shown, line["check"], on, line["subject"]) if part)
-                text.append(f"  {line['verdict']:<15} {where:<46} {value:>9}   {_bar(line)}".rstrip())
-                if line["reason"]:
-                    text.append(f"{'':18}{line['reason']}")
+                text += _line(shown, line)
             for control in channel["controls"]:
                 rejected += bool(control["rejected_by"])
                 if not control["rejected_by"]:
                     text.append(f"  {'not measurable':<15} {shown}: at this size no check rejects: {control['name']}")
+    for line in content.get("segmenter", {"lines": []})["lines"]:
+        text += _line("all", line)
     if rejected:
         text.append(f"  bad cases of the same size rejected by a check: {rejected}")
     return "\n".join(text)
+
+
+def _line(shown: str, line: Mapping[str, Any]) -> list[str]:
+    value = "" if line["value"] is None else f"{line['value']:.3g}"
+    on = f"on {line['features']}" if line["features"] else ""
+    where = " ".join(part for part in (shown, line["check"], on, line["subject"]) if part)
+    text = [f"  {line['verdict']:<15} {where:<46} {value:>9}   {_bar(line)}".rstrip()]
+    return [*text, f"{'':18}{line['reason']}"] if line["reason"] else text
 
 
 def _bar(line: Mapping[str, Any]) -> str:

@@ -9,15 +9,8 @@ from monai.networks.utils import one_hot
 from medsynth.errors import MedsynthError
 from medsynth.evidence.augmenting import Augmenter
 from medsynth.evidence.segmenter import dice_per_case, indexed, read_segmenter, train_segmenter
-from medsynth.evidence.segmenter_check import (
-    CONSTANT,
-    OTHER_MAPS,
-    OTHER_SAMPLES,
-    Judged,
-    Pair,
-    dice_ratios,
-    segmenter_lines,
-)
+from medsynth.evidence.segmenter_check import CONSTANT, OTHER_MAPS, OTHER_SAMPLES, segmenter_lines
+from medsynth.evidence.segmenter_pairs import Judged, Pair, dice_ratios
 
 VALUES = (0, 1, 7)
 NAMES = {0: "background", 1: "front", 7: "back"}
@@ -70,7 +63,7 @@ def test_good_samples_meet_the_bar_and_every_bad_case_misses_it(trained, held_ou
         assert set(line.controls) == {OTHER_MAPS, CONSTANT, OTHER_SAMPLES}
         assert max(line.controls.values()) < 0.5
         assert 0.5 < line.detail["ratio_of_reals_blurred"] < 1
-        low, high = line.detail["interval"]
+        low, high = line.interval
         assert low <= line.value <= high
 
 
