@@ -19,6 +19,8 @@ from medsynth.metrics.splits import Split, on_splits, simultaneous_band
 
 Array = NDArray[np.float64]
 PLACE, OFFSET, BORDER = "place", "place of labels to each other", "shared border"
+LEVEL = 0.99
+"""Of the bars: the checks are many, and good samples are not to miss one of them by chance."""
 USUALLY = 0.5
 """Labels that touch in this part of the real maps or more are expected to touch."""
 
@@ -44,7 +46,7 @@ def _inside(value: float, low: float | None, high: float | None, **detail: Any) 
 
 @dataclass
 class ShapeCheck:
-    """Mean of one measure of a label as near to the reals' as real is to real in 95% of the splits.
+    """Mean of one measure of a label as near to the reals' as real is to real in 99% of the splits.
 
     `name` is that of the measure in `AnatomyTable`. Surfaces are compared by their ratio, less 1;
     sphericity and roughness by their difference.
@@ -62,7 +64,7 @@ class ShapeCheck:
     def __post_init__(self) -> None:
         column = self._column(self.pool)
         gaps = on_splits(lambda a, b: self._gap(column[a], column[b]), self.splits)
-        self.bar = np.quantile(gaps, (0.025, 0.975)) if np.isfinite(gaps).all() else None
+        self.bar = np.quantile(gaps, (0.5 - LEVEL / 2, 0.5 + LEVEL / 2)) if np.isfinite(gaps).all() else None
 
     def __call__(self, candidate: Measured, reference: Measured) -> Outcome:
         """Compare the means over the images that have the label."""
@@ -92,7 +94,7 @@ class ShapeCheck:
 class HolesCheck:
     """Labels with as many tunnels and cavities as most reals have, as often as in reals.
 
-    The bar is 5 points below the reals, or as far below as 95% of the real draws are.
+    The bar is 5 points below the reals, or as far below as 99% of the real draws are.
     """
 
     value: int
@@ -133,7 +135,7 @@ class HolesCheck:
 
 @dataclass
 class TogetherCheck:
-    """Means of many columns inside the simultaneous 95% band of real against real.
+    """Means of many columns inside the simultaneous 99% band of real against real.
 
     The value is the largest distance of a mean from the reference's, in spreads of real against real.
     A column is left out where fewer than 8 reals or some real draw have no value in it.
@@ -156,7 +158,7 @@ class TogetherCheck:
         self.kept = np.flatnonzero(np.isfinite(gaps).all(0) & enough & self._expected())
         self.spread, self.factor = np.ones(0), 0.0
         if len(self.kept):
-            self.spread, self.factor = simultaneous_band(gaps[:, self.kept])
+            self.spread, self.factor = simultaneous_band(gaps[:, self.kept], LEVEL)
 
     def __call__(self, candidate: Measured, reference: Measured) -> Outcome:
         """Largest |z| over the columns."""
@@ -198,7 +200,7 @@ class TogetherCheck:
 
 @dataclass
 class TouchingCheck:
-    """Every two labels touch as often as in reals, within 5 points or the largest gap of 95% of the real draws."""
+    """Every two labels touch as often as in reals, within 5 points or the largest gap of 99% of the real draws."""
 
     pool: Measured
     splits: Sequence[Split]
@@ -213,7 +215,7 @@ class TouchingCheck:
         usual = touching_shares(table) >= USUALLY
         self.must_reject = ((bad.APART,) if usual.any() else ()) + ((bad.BRIDGED,) if not usual.all() else ())
         parts = [(touching_shares(table.take(s.first)), touching_shares(table.take(s.second))) for s in self.splits]
-        self.bar = max(0.05, float(np.quantile([np.abs(a - b).max() for a, b in parts], 0.95)))
+        self.bar = max(0.05, float(np.quantile([np.abs(a - b).max() for a, b in parts], LEVEL)))
 
     def __call__(self, candidate: Measured, reference: Measured) -> Outcome:
         """Largest difference of shares, among images that have both labels."""
