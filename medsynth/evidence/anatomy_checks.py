@@ -113,7 +113,7 @@ class HolesCheck:
         gaps = on_splits(
             lambda a, b: self._share(holes[a], present[a]) - self._share(holes[b], present[b]), self.splits
         )
-        self.bar = max(0.05, float(-np.quantile(gaps, 0.05))) if np.isfinite(gaps).all() else 0.05
+        self.bar = max(0.05, float(-np.quantile(gaps, 1 - LEVEL))) if np.isfinite(gaps).all() else 0.05
 
     def __call__(self, candidate: Measured, reference: Measured) -> Outcome:
         """Difference of the shares of images with the usual number of holes."""
