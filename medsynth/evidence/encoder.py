@@ -171,7 +171,7 @@ class Encoder:
             raise MedsynthError(f"the encoder was trained in {self._rank}D, these images are in {images.ndim - 1}D")
         x = _standard(images, *self._range)
         with torch.inference_mode():
-            parts = [self._net(part.to(self._device)).cpu() for part in x.split(_BATCH_AT_ONCE)]
+            parts = [self._net(part.to(self._device)).cpu() for part in torch.split(x, _BATCH_AT_ONCE)]
         features: Array = torch.cat(parts).double().numpy()
         return features
 
@@ -215,7 +215,7 @@ def train_encoder(
         terms = vicreg_loss(*model(torch.cat(views)).chunk(2))
         loss = 25 * terms.invariance + 25 * terms.variance + terms.covariance  # the paper's weights
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
         schedule.step()
         progress(step, float(loss.detach()))

@@ -66,7 +66,7 @@ class NetworkFeatures:
         del labels
         parts = []
         for view, spacing in self._form.views(images, self._spacing):
-            rows = [self._of(self._form.prepare(x, spacing, *self._range)) for x in view.split(_AT_ONCE)]
+            rows = [self._of(self._form.prepare(x, spacing, *self._range)) for x in torch.split(view, _AT_ONCE)]
             parts.append(np.concatenate(rows))
         features: Array = np.concatenate(parts, axis=1)
         if not np.isfinite(features).all():

@@ -176,6 +176,9 @@ def measure_regions(
 
 def _medians(raw: Array) -> Array:
     """Median of what is finite over the images, 0 where nothing is."""
-    held = np.ma.masked_invalid(raw)
-    medians: Array = np.ma.median(held, axis=0).filled(0.0)
+    medians = np.zeros(raw.shape[1:])
+    for place in np.ndindex(medians.shape):
+        held = raw[:, *place]
+        held = held[np.isfinite(held)]
+        medians[place] = np.median(held) if len(held) else 0.0
     return medians

@@ -69,8 +69,8 @@ def cooccurrence(matrices: Sequence[NDArray[np.integer]] | NDArray[np.integer]) 
     p = merged / total
     row, column = np.meshgrid(np.arange(1.0, count + 1), np.arange(1.0, count + 1), indexing="ij")
     apart, above = np.abs(row - column), row + column
-    p_apart = np.bincount(apart.astype(np.intp).ravel(), p.ravel(), count)
-    p_sum = np.bincount(above.astype(np.intp).ravel() - 2, p.ravel(), 2 * count - 1)
+    p_apart: Array = np.bincount(apart.astype(np.intp).ravel(), p.ravel(), count).astype(np.float64)
+    p_sum: Array = np.bincount(above.astype(np.intp).ravel() - 2, p.ravel(), 2 * count - 1).astype(np.float64)
     gap, both = np.arange(count, dtype=np.float64), np.arange(2.0, 2 * count + 1)
     margin = p.sum(axis=1)
     mean = float((np.arange(1, count + 1) * margin).sum())
