@@ -4,18 +4,21 @@ VICReg (Bardes, Ponce, LeCun 2022, arXiv:2105.04906): two views of an image come
 keeps its variance and tells something else. It needs neither negatives nor large batches, so it works on a hundred
 images and a CPU. The views differ in place, gain, offset and a hidden block, never in sharpness or noise: features
 that are blind to those could not find them in synthetic images.
+
+The features are of two kinds: means and spreads of every level's channels, which see noise and blur, and the
+embedding that the loss looks at, which tells one patient from another.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from medsynth.errors import MedsynthError, RunError
@@ -23,10 +26,11 @@ from medsynth.files import sha256_json
 from medsynth.metrics.controls import ImageSet
 from medsynth.metrics.features import FeaturePlan, intensity_range
 from medsynth.models.sealed import read_sealed, write_sealed
-from medsynth.nets.encoder import ConvEncoder
+from medsynth.nets.encoder import Embedded, EmbeddingEncoder
 
 Array = NDArray[np.float64]
 NAME = "vicreg_encoder_v1"
+Part = Literal["all", "levels", "embedding"]
 LEAST_IMAGES = 16
 _BATCH_AT_ONCE = 16
 
@@ -57,9 +61,10 @@ class EncoderPlan(FeaturePlan):
     Args:
         steps: of the optimiser.
         batch: images a step, of as many patients where there are that many.
-        rate: learning rate at the start; it falls to 0 along a cosine.
+        rate: highest learning rate; it rises for a third of the steps and then falls to 0.
         widths: channels of each level of the encoder.
-        embedding: features of the projector that the loss looks at; it is thrown away after training.
+        embedding: features of the projector that the loss looks at.
+        part: which features are given: those of the levels, the embedding, or all; the training is the same.
         crop: side of a view as a share of the image's.
         gain: largest relative change of the gain of a view, and of its offset as a share of the spread.
         hidden: side of the hidden block as a share of the view's; 0 hides nothing.
@@ -68,9 +73,10 @@ class EncoderPlan(FeaturePlan):
 
     steps: int = 300
     batch: int = 16
-    rate: float = 1e-3
+    rate: float = 3e-3
     widths: tuple[int, ...] = (8, 16, 32, 64)
-    embedding: int = 256
+    embedding: int = 64
+    part: Part = "all"
     crop: float = 0.75
     gain: float = 0.1
     hidden: float = 0.3
@@ -106,11 +112,11 @@ class EncoderPlan(FeaturePlan):
             weights = train_encoder(self, training, seed=seed)
             if file is not None:
                 write_sealed(file, {"record": record, "weights": weights})
-        return Encoder(weights, images.ndim - 1, self.widths, low, high, record, _device(self.device))
+        return Encoder(weights, images.ndim - 1, low, high, record, self.part, _device(self.device))
 
     def _record(self, training: ImageSet, spacing: Sequence[float], units: str, seed: int) -> dict[str, Any]:
         """All that the weights depend on; patients and images as digests."""
-        settings = {key: value for key, value in asdict(self).items() if key != "device"}
+        settings = {key: value for key, value in asdict(self).items() if key not in ("device", "part")}
         return {
             "name": NAME,
             "settings": {**settings, "widths": list(self.widths)},
@@ -128,11 +134,11 @@ class Encoder:
     """A trained encoder; `record` says how, and on whom.
 
     Args:
-        weights: of `ConvEncoder`.
+        weights: of `EmbeddingEncoder`.
         rank: 2 or 3.
-        widths: of its levels.
-        low, high: intensities that become 0 and 1.
+        low, high: intensities that become -1 and 1.
         record: settings, seed, digests of training patients and images.
+        part: which features are given.
         device: that it runs on.
     """
 
@@ -140,29 +146,35 @@ class Encoder:
         self,
         weights: dict[str, Tensor],
         rank: int,
-        widths: Sequence[int],
         low: float,
         high: float,
         record: dict[str, Any],
+        part: Part,
         device: torch.device,
     ) -> None:
         with torch.random.fork_rng(devices=[]):
-            self._net = ConvEncoder(rank, widths=widths)
+            self._net = EmbeddingEncoder(rank, record["settings"]["widths"], record["settings"]["embedding"])
         self._net.load_state_dict(weights)
         self._net.requires_grad_(False).eval().to(device)
         self._range, self._device, self._rank = (low, high), device, rank
-        self.record = record
+        self.record, self.part = record, part
         self.weights_sha256 = _digest(weights)
 
     @property
     def name(self) -> str:
-        """Of the recipe; "untrained" where no step was taken."""
-        return NAME if self.record["settings"]["steps"] else f"{NAME}, untrained"
+        """Of the recipe; with "untrained" where no step was taken, and the part where it is not all."""
+        return ", ".join(
+            [NAME]
+            + ([] if self.record["settings"]["steps"] else ["untrained"])
+            + ([] if self.part == "all" else [self.part])
+        )
 
     @property
     def sha256(self) -> str:
         """Hash of weights, intensity range and record."""
-        return sha256_json({"weights": self.weights_sha256, "range": list(self._range), "record": self.record})
+        return sha256_json(
+            {"weights": self.weights_sha256, "range": list(self._range), "record": self.record, "part": self.part}
+        )
 
     def __call__(self, images: NDArray[np.floating], labels: NDArray[np.integer] | None = None) -> Array:
         """Features (N, F) of `images` (N, *spatial); label maps are not looked at."""
@@ -171,9 +183,14 @@ class Encoder:
             raise MedsynthError(f"the encoder was trained in {self._rank}D, these images are in {images.ndim - 1}D")
         x = _standard(images, *self._range)
         with torch.inference_mode():
-            parts = [self._net(part.to(self._device)).cpu() for part in torch.split(x, _BATCH_AT_ONCE)]
+            parts = [self._chosen(self._net(few.to(self._device))).cpu() for few in torch.split(x, _BATCH_AT_ONCE)]
         features: Array = torch.cat(parts).double().numpy()
         return features
+
+    def _chosen(self, found: Embedded) -> Tensor:
+        if self.part == "all":
+            return torch.cat(found, dim=1)
+        return found.levels if self.part == "levels" else found.embedding
 
 
 def train_encoder(
@@ -183,7 +200,7 @@ def train_encoder(
     seed: int,
     progress: Callable[[int, float], None] = lambda _step, _loss: None,
 ) -> dict[str, Tensor]:
-    """Train on the images (N, *spatial) of `training`, and on nothing else; returns the encoder's weights.
+    """Train on the images (N, *spatial) of `training`, and on nothing else; returns the weights.
 
     The same plan, images and seed give the same bits on the same kind of CPU, threads and versions.
 
@@ -197,29 +214,22 @@ def train_encoder(
     x = _standard(training.images, *intensity_range(training.images))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = ConvEncoder(rank, widths=plan.widths)
-        projector = nn.Sequential(
-            nn.LayerNorm(net.width),
-            nn.Linear(net.width, plan.embedding),
-            nn.BatchNorm1d(plan.embedding),
-            nn.ReLU(),
-            nn.Linear(plan.embedding, plan.embedding),
-        )
-    model = nn.Sequential(net, projector).to(device).train()
+        model = EmbeddingEncoder(rank, plan.widths, plan.embedding)
+    model.to(device).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(plan.steps, 1))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=max(plan.steps, 1))
     for step in range(plan.steps):
         chance = np.random.default_rng((seed, step))
         rows = _rows(training.owners, plan.batch, chance)
         views = [_view(x[rows], plan, chance).to(device) for _ in range(2)]
-        terms = vicreg_loss(*model(torch.cat(views)).chunk(2))
+        terms = vicreg_loss(*model(torch.cat(views)).embedding.chunk(2))
         loss = 25 * terms.invariance + 25 * terms.variance + terms.covariance  # the paper's weights
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimiser.step()
         schedule.step()
         progress(step, float(loss.detach()))
-    return {name: value.detach().cpu().clone() for name, value in net.state_dict().items()}
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
 
 def _rows(owners: NDArray[np.str_], batch: int, chance: np.random.Generator) -> NDArray[np.intp]:
@@ -271,7 +281,7 @@ def _digest(weights: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(weights.items()):
         digest.update(f"{name} {tuple(value.shape)}\n".encode())
-        digest.update(np.ascontiguousarray(value.numpy(), dtype="<f4").tobytes())
+        digest.update(np.ascontiguousarray(value.numpy(), dtype="<f8").tobytes())
     return digest.hexdigest()
 
 

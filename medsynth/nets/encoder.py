@@ -1,6 +1,7 @@
 """A small convolutional encoder of images of any size, 2D or 3D."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,3 +43,36 @@ class ConvEncoder(nn.Module):
             places = x.flatten(2)
             parts += [places.mean(dim=2), torch.sqrt(places.var(dim=2, correction=0) + 1e-6)]
         return torch.cat(parts, dim=1)
+
+
+class Embedded(NamedTuple):
+    """Features of an encoder's levels (B, width) and what a projector makes of them (B, embedding)."""
+
+    levels: Tensor
+    embedding: Tensor
+
+
+class EmbeddingEncoder(nn.Module):
+    """A `ConvEncoder` with a projector of two layers on its features.
+
+    Args:
+        rank: 2 or 3.
+        widths: channels of each level.
+        embedding: features of the projector.
+    """
+
+    def __init__(self, rank: int, widths: Sequence[int], embedding: int) -> None:
+        super().__init__()
+        self.encoder = ConvEncoder(rank, widths=widths)
+        self.projector = nn.Sequential(
+            nn.BatchNorm1d(self.encoder.width),
+            nn.Linear(self.encoder.width, embedding),
+            nn.BatchNorm1d(embedding),
+            nn.ReLU(),
+            nn.Linear(embedding, embedding),
+        )
+
+    def forward(self, x: Tensor) -> Embedded:
+        """(B, 1, *spatial) -> both."""
+        levels = self.encoder(x)
+        return Embedded(levels, self.projector(levels))
