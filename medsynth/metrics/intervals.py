@@ -100,4 +100,5 @@ def share_interval(share: float, error: float, owners: int) -> Estimate:
     middle = share + Z**2 / 2 / count
     width = Z * float(np.sqrt(free / count + Z**2 / 4 / count**2))
     scale = 1 + Z**2 / count
-    return Estimate(share, max(0.0, (middle - width) / scale), min(1.0, (middle + width) / scale))
+    low, high = (middle - width) / scale, (middle + width) / scale
+    return Estimate(share, min(share, max(0.0, low)), max(share, min(1.0, high)))

@@ -35,7 +35,7 @@ def test_on_hippocampi_every_claim_is_kept(test_data):
         images.append(central(np.clip((image - low) / (high - low), 0, 1), (32, 48, 32)))
     pool = ImageSet(np.stack(images), None, np.arange(len(images)).astype(str))
     frame = fit_frame({"haar": HaarPlan()}, pool.take(np.arange(0, len(images), 2)), (1.0, 1.0, 1.0), {})
-    found = sensitivity(pool, frame, 25, draws=5, splits=100)
+    found = sensitivity(pool, frame, 25, draws=3, splits=60)
     assert found.broken() == []
     for fault in FAULTS:
         assert any(of[fault].mean() == 1 for key, of in found.rejected.items() if fault in claimed(key)), fault
