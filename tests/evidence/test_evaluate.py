@@ -75,7 +75,7 @@ def test_the_summary_tells_channels_apart_and_gives_every_reason(good):
 def test_every_bad_case_is_rejected_by_a_named_metric(good):
     (group,) = good[1].content["groups"]
     rejected = {control["name"]: control["rejected_by"] for control in group["channels"][0]["controls"]}
-    assert len(rejected) == 11
+    assert len(rejected) == 18
     assert all(rejected.values()), rejected
     assert any(name.startswith("contrast") for name in rejected[bad.SHUFFLED])
 
@@ -271,3 +271,48 @@ def test_bad_folders_get_one_line(folders, cases, tmp_path):
     with pytest.raises(MedsynthError, match="at least 20 splits"):
         evaluate(samples, cases[0], tmp_path / "o", splits=3)
     assert not (tmp_path / "o").exists()
+
+
+def test_a_segmenter_judges_samples_by_their_own_maps(folders, tmp_path):
+    """Of bodies at many places: a map of another sample does not fit."""
+
+    def placed(count, seed):
+        rng = np.random.default_rng(seed)
+        images, labels = folders.blobs(count, seed, (24, 20))
+        moves = [tuple(rng.integers(-4, 5, 2)) for _ in range(count)]
+        return (
+            np.stack([np.roll(one, move, (0, 1)) for one, move in zip(part, moves, strict=True)])
+            for part in (images, labels)
+        )
+
+    preparation = folders.write_cases(tmp_path / "c", *placed(64, 0))
+    images, labels = placed(12, 9)
+    folders.write_samples(tmp_path / "s", images, np.roll(labels, 1, 0), preparation)
+
+    def once():
+        return evaluate(
+            tmp_path / "s", tmp_path / "c", tmp_path / "o", permutations=9, splits=20, progress=False, segmenter=120
+        )
+
+    found = once()
+    section = found.content["segmenter"]
+    assert {line["verdict"] for line in section["lines"]} == {"missed"}
+    assert found.verdict == "missed"
+    assert [line["subject"] for line in section["lines"]] == ["front", "back"]
+    assert next(line for line in found.lines() if line["check"].startswith("Dice"))["channel"] == "all"
+    assert section["settings"]["steps"] == found.content["settings"]["segmenter"] == 120
+    assert section["training_patients"] + section["real_patients"] == 64
+    assert "Dice of a segmenter, ratio to reals front" in found.summary
+    assert section["sha256"] in found.page.read_text()
+    (kept,) = (tmp_path / "o").glob("segmenter-*.ckpt")
+    first, when = found.json.read_bytes(), kept.stat().st_mtime_ns
+    assert once().json.read_bytes() == first
+    assert kept.stat().st_mtime_ns == when
+
+
+def test_a_segmenter_needs_label_maps(folders, tmp_path):
+    images = folders.blobs(40, 0, (24, 20))[0]
+    preparation = folders.write_cases(tmp_path / "c", images, None)
+    folders.write_samples(tmp_path / "s", images[:10], None, preparation)
+    with pytest.raises(MedsynthError, match="hold no label map"):
+        evaluate(tmp_path / "s", tmp_path / "c", tmp_path / "o", splits=20, progress=False, segmenter=5)
