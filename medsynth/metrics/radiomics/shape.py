@@ -13,6 +13,7 @@ from scipy import fft
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 from scipy.special import elliprg, eval_legendre
+from skimage.measure import find_contours, marching_cubes
 
 from medsynth.errors import MedsynthError
 
@@ -136,10 +137,6 @@ def shape(mask: NDArray[np.bool_], image: NDArray[np.floating], spacing: Sequenc
 
 def boundary_mesh(mask: NDArray[np.bool_], spacing: Sequence[float]) -> Mesh:
     """The boundary half-way between the centres of voxels in and out of `mask`, consistently turned."""
-    try:
-        from skimage.measure import find_contours, marching_cubes
-    except ModuleNotFoundError:
-        raise MedsynthError("radiomics need scikit-image: pip install 'medsynth[radiomics]'") from None
     padded = np.pad(mask, 1).astype(np.float32)
     if mask.ndim == 3:
         vertices, faces, _, _ = marching_cubes(padded, 0.5, spacing=tuple(float(s) for s in spacing))
