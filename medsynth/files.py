@@ -119,6 +119,16 @@ def inside(folder: Path, relative: str) -> Path:
     return path
 
 
+def folders_with(folder: Path, name: str, depth: int = 3) -> list[Path]:
+    """`folder` itself where it holds the file `name`, else all folders below that do, `depth` deep, in order."""
+    if (folder / name).is_file():
+        return [folder]
+    if depth == 0 or not folder.is_dir():
+        return []
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [found for path in below for found in folders_with(path, name, depth - 1)]
+
+
 def _fsync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -1,9 +1,10 @@
 """The content of what a verb reads, as one hash: the same inputs, wherever they lie."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from medsynth.errors import MedsynthError
-from medsynth.files import sha256_file, sha256_json
+from medsynth.files import folders_with, sha256_file, sha256_json
 
 
 def cases_content(key: str, folder: Path) -> str:
@@ -14,6 +15,16 @@ def cases_content(key: str, folder: Path) -> str:
 def samples_content(key: str, folder: Path) -> str:
     """Hash of a folder of samples: samples.jsonl names every file with its own hash."""
     return _index(key, folder, "samples.jsonl", "generate")
+
+
+def samples_folders_content(key: str, folder: Path) -> str:
+    """Hash of a folder of samples, or of all such folders in a folder."""
+    return _all(key, folder, "samples.jsonl", samples_content)
+
+
+def runs_content(key: str, folder: Path) -> str:
+    """Hash of a run, or of all runs in a folder."""
+    return _all(key, folder, "run.json", run_content)
 
 
 def parents_content(key: str, folder: Path) -> str:
@@ -37,6 +48,11 @@ def run_content(key: str, folder: Path) -> str:
             f"{key}: {folder} holds no weights yet: let `medsynth train` go on until its first validation"
         )
     return sha256_json([description, *([file.name, sha256_file(file)] for file in weights)])
+
+
+def _all(key: str, folder: Path, name: str, content: Callable[[str, Path], str]) -> str:
+    found = folders_with(folder, name)
+    return sha256_json(sorted(content(key, one) for one in found)) if found else content(key, folder)
 
 
 def _index(key: str, folder: Path, name: str, verb: str) -> str:

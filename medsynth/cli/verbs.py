@@ -90,6 +90,17 @@ VERBS: Mapping[str, Verb] = {
             inputs={"samples": inputs.samples_content, "cases": inputs.cases_content},
         ),
         Verb(
+            name="utility",
+            summary="train networks on synthetic and real scans, and test them on held-out patients",
+            function="medsynth.evidence.utility.run:measure_utility",
+            inputs={
+                "samples": inputs.samples_folders_content,
+                "cases": inputs.cases_content,
+                "runs": inputs.runs_content,
+            },
+            runtime=frozenset({"device", "progress"}),
+        ),
+        Verb(
             name="check",
             summary="look whether a folder names anyone",
             function="medsynth.identity.check:check",

@@ -85,11 +85,18 @@ def nested_bootstrap(
     rng = np.random.default_rng(seed)
     levels = [level for level in LEVELS if level in over and getattr(sizes, f"{level}s") > 1]
     # Each level alone first: the variance it accounts for, and its degrees of freedom.
-    alone = {level: float(np.std(_resampled(score, sizes, {level}, resamples, rng), ddof=1)) for level in levels}
-    error = float(np.std(_resampled(score, sizes, set(levels), resamples, rng), ddof=1)) if levels else 0.0
+    alone = {level: _spread(_resampled(score, sizes, {level}, resamples, rng)) for level in levels}
+    error = _spread(_resampled(score, sizes, set(levels), resamples, rng)) if levels else 0.0
     freedom = _freedom(alone, sizes)
     reach = float(student.ppf((1 + confidence) / 2, freedom)) * error if levels else 0.0
-    return NestedInterval(value, value - reach, value + reach, error, freedom, alone)
+    return NestedInterval(
+        value, value - reach, value + reach, error, freedom, {str(level): spread for level, spread in alone.items()}
+    )
+
+
+def _spread(means: Array) -> float:
+    """Standard deviation of the resamplings that have a score: one without a patient who has a label has none."""
+    return float(np.std(means[np.isfinite(means)], ddof=1))
 
 
 def _resampled(

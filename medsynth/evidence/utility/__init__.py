@@ -1,0 +1,1 @@
+"""Usefulness: does training on synthetic scans help a network that is tested on real patients?"""
