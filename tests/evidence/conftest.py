@@ -105,9 +105,8 @@ def write_samples(
                 sampler={"name": "heun", "steps": 18},
                 channels=channels,
                 geometry=preparation.grid,
-                checkpoint="a" * 64,
                 labels=LABELS if labels is not None else {},
-                **{"identity": "trusted", **more},
+                **{"identity": "trusted", "checkpoint": "a" * 64, **more},
             )
         )
     write_records(folder / "samples.jsonl", records)

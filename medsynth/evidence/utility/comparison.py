@@ -26,7 +26,7 @@ DIFFERENCES = (
 )
 
 
-class Tested(NamedTuple):
+class Outcomes(NamedTuple):
     """Outcomes of all arms of a row, (D, S, N, K) each, on test images with their truth (N, ...) and owners (N,)."""
 
     outcomes: Mapping[str, Array]
@@ -76,7 +76,7 @@ class Judged(NamedTuple):
     controls: list[Difference]
 
 
-def judge(tested: Tested, task: Task, whole: bool, known: bool, resamples: int, seed: int) -> Judged:
+def judge(tested: Outcomes, task: Task, whole: bool, known: bool, resamples: int, seed: int) -> Judged:
     """Score every arm, take the differences, and ask the controls whether the verdict may be believed.
 
     Args:

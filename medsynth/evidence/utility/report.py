@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from medsynth.evidence.utility import arms
-from medsynth.evidence.utility.comparison import Judged, Tested, Verdict, interval_json
+from medsynth.evidence.utility.comparison import Judged, Outcomes, Verdict, interval_json
 from medsynth.evidence.utility.folders import Row
 from medsynth.evidence.utility.tasks import Task
 
@@ -23,7 +23,7 @@ class Counted(NamedTuple):
 
 def utility_json(
     rows: Sequence[Row],
-    tested: Sequence[Tested],
+    tested: Sequence[Outcomes],
     judged: Sequence[Judged],
     counted: Sequence[Counted],
     task: Task,
@@ -52,7 +52,7 @@ def utility_json(
     }
 
 
-def _row(row: Row, tested: Tested, judged: Judged, counted: Counted, task: Task) -> dict[str, Any]:
+def _row(row: Row, tested: Outcomes, judged: Judged, counted: Counted, task: Task) -> dict[str, Any]:
     draws, seeds = next(iter(tested.outcomes.values())).shape[:2]
     even = _even(tested.owners)
     return {

@@ -12,7 +12,7 @@ from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
 from medsynth.evidence.augmenting import Augmenter
 from medsynth.evidence.utility import arms
-from medsynth.evidence.utility.comparison import Judged, Tested, Verdict, judge
+from medsynth.evidence.utility.comparison import Judged, Outcomes, Verdict, judge
 from medsynth.evidence.utility.figure import utility_figure
 from medsynth.evidence.utility.folders import Row, SampleFolder, find_rows
 from medsynth.evidence.utility.loading import Loaded, choose_task, load
@@ -181,7 +181,7 @@ class _Row:
     of: str
     design: Design
 
-    def run(self, advance: Callable[[int], None], note: Callable[[str], None]) -> tuple[Tested, Counted]:
+    def run(self, advance: Callable[[int], None], note: Callable[[str], None]) -> tuple[Outcomes, Counted]:
         """Outcomes of every arm, draw and seed; what was done before is read."""
         names = _arms(self.row)
         outcomes: dict[str, list[list[NDArray[np.float64]]]] = {name: [] for name in names}
@@ -199,7 +199,7 @@ class _Row:
                 outcomes[name].append([self._one(loaded, folder, name, draw, k, advance, note) for k in self._seeds])
         assert test is not None
         stacked = {name: np.array(of_draws) for name, of_draws in outcomes.items()}
-        return Tested(stacked, test.targets, test.owners), counted
+        return Outcomes(stacked, test.targets, test.owners), counted
 
     @property
     def _seeds(self) -> Sequence[int]:

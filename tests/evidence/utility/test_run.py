@@ -1,0 +1,117 @@
+"""From folders to utility.json, in small: stopped and resumed, both tasks, nobody named."""
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from medsynth.errors import MedsynthError
+from medsynth.evidence.augmenting import Augmenter
+from medsynth.evidence.utility import arms, run
+from medsynth.evidence.utility.run import measure_utility
+from medsynth.evidence.utility.tasks import Budget
+
+QUICK = {"budget": Budget(steps=3, batch=4), "resamples": 100, "device": "cpu", "progress": False}
+
+
+@pytest.fixture(scope="module")
+def samples(write_draws, tmp_path_factory):
+    return write_draws(tmp_path_factory.mktemp("draws"))
+
+
+@pytest.fixture(scope="module")
+def quick(samples, blob_cases, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    return out, measure_utility(samples, blob_cases.path, out, **QUICK)
+
+
+def test_the_file_says_what_was_done_and_names_nobody(quick):
+    out, found = quick
+    text = (out / "utility.json").read_text()
+    content = json.loads(text)
+    assert content == found.content
+    assert content["schema"] == "medsynth.utility/1"
+    assert content["verdict"] == "not measurable"
+    (row,) = content["rows"]
+    assert (row["patients"], row["draws"], row["seeds"], row["test_patients"]) == (12, 3, 2, 15)
+    assert "name their runs" in row["reason"]
+    assert [arm["name"] for arm in row["arms"]] == [*arms.ARMS, *arms.controls_of(False)]
+    assert row["images"] == {"real": [12] * 3, "others": [33] * 3, "synthetic": [16] * 3}
+    assert "probability 0.5" in content["settings"]["mixing"]
+    assert not re.search(r"patient\d|case\d|sample\d|/tmp", text)
+    assert (out / "utility.png").read_bytes()[:4] == b"\x89PNG"
+    assert "synthetic data beat ordinary augmentation: not measurable" in found.summary
+
+
+def test_arms_begin_alike_and_only_again_has_other_seeds(quick):
+    of = {arm["name"]: arm["scores"] for arm in quick[1].content["rows"][0]["arms"]}
+    assert of[arms.AUGMENTED] != of[arms.AGAIN]
+    assert of[arms.AUGMENTED] != of[arms.REAL]
+
+
+def test_a_stopped_command_goes_on_with_the_same_bytes(quick, samples, blob_cases, tmp_path, monkeypatch):
+    out, _ = quick
+    trained = []
+    whole = run.Segmentation.outcome
+
+    def stopping(self, *arguments):
+        trained.append(1)
+        if len(trained) == 20:
+            raise KeyboardInterrupt
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(run.Segmentation, "outcome", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        measure_utility(samples, blob_cases.path, tmp_path, **QUICK)
+    assert len(list((tmp_path / "results").iterdir())) == 19
+    assert not (tmp_path / "utility.json").exists()
+    measure_utility(samples, blob_cases.path, tmp_path, **QUICK)
+    assert len(trained) == 54 + 1
+    assert (tmp_path / "utility.json").read_bytes() == (out / "utility.json").read_bytes()
+
+
+def test_results_of_other_settings_are_not_taken(quick, samples, blob_cases):
+    out, _ = quick
+    with pytest.raises(MedsynthError, match="other samples, cases or settings"):
+        measure_utility(samples, blob_cases.path, out, **{**QUICK, "budget": Budget(steps=4, batch=4)})
+    kept = next((out / "results").iterdir())
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:30])
+    with pytest.raises(MedsynthError, match="cannot be read; delete it"):
+        measure_utility(samples, blob_cases.path, out, **QUICK)
+    kept.write_bytes(whole)
+
+
+def test_classification_without_label_maps(write_draws, blob_cases, tmp_path):
+    samples = write_draws(tmp_path / "s", labels=False, draws=1)
+    quick = {**QUICK, "budget": Budget(steps=40, batch=8), "augmentation": Augmenter(shift=0, scale=0)}
+    found = measure_utility(samples, blob_cases.path, tmp_path / "out", seeds=1, **quick)
+    assert found.content["task"] == {"name": "classification", "score": "AUC", "parts": ["a", "b"]}
+    (row,) = found.content["rows"]
+    scores = {arm["name"]: arm["score"]["value"] for arm in row["arms"]}
+    assert scores[arms.MIXED] > 0.9  # 40 of 255 brighter: easy
+    assert "1 draws" in row["reason"]
+    with pytest.raises(MedsynthError, match="needs samples with label maps"):
+        measure_utility(samples, blob_cases.path, tmp_path / "x", task="segmentation", **QUICK)
+    with pytest.raises(MedsynthError, match="two classes"):
+        measure_utility(samples, blob_cases.path, tmp_path / "x", of="sex", **QUICK)
+
+
+@pytest.mark.parametrize("wrong", [{"share": 1.0}, {"seeds": 0}, {"resamples": 10}, {"seed": -1}, {"device": "tpu"}])
+def test_settings_that_make_no_sense_are_refused(samples, blob_cases, tmp_path, wrong):
+    with pytest.raises(MedsynthError):
+        measure_utility(samples, blob_cases.path, tmp_path, **{**QUICK, **wrong})
+    with pytest.raises(MedsynthError):
+        replace(QUICK["budget"], steps=0)
+
+
+def test_shuffled_labels_hurt_and_more_patients_help(samples, blob_cases, tmp_path):
+    """With training that is long enough to learn: the controls come out as they must."""
+    found = measure_utility(
+        samples, blob_cases.path, tmp_path, seeds=1, **{**QUICK, "budget": Budget(steps=60, batch=4)}
+    )
+    (row,) = found.content["rows"]
+    score = {arm["name"]: arm["score"]["value"] for arm in row["arms"]}
+    assert score[arms.MIXED] > 0.9
+    assert score[arms.SHUFFLED] < score[arms.MIXED] - 0.01
