@@ -17,7 +17,12 @@ QUICK = {"budget": Budget(steps=3, batch=4), "resamples": 100, "device": "cpu", 
 
 @pytest.fixture(scope="module")
 def samples(write_draws, tmp_path_factory):
-    return write_draws(tmp_path_factory.mktemp("draws"))
+    return write_draws(tmp_path_factory.mktemp("draws"), draws=2)
+
+
+@pytest.fixture(scope="module")
+def one_draw(write_draws, tmp_path_factory):
+    return write_draws(tmp_path_factory.mktemp("one"), draws=1)
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +39,10 @@ def test_the_file_says_what_was_done_and_names_nobody(quick):
     assert content["schema"] == "medsynth.utility/1"
     assert content["verdict"] == "not measurable"
     (row,) = content["rows"]
-    assert (row["patients"], row["draws"], row["seeds"], row["test_patients"]) == (12, 3, 2, 15)
+    assert (row["patients"], row["draws"], row["seeds"], row["test_patients"]) == (12, 2, 2, 15)
     assert "name their runs" in row["reason"]
     assert [arm["name"] for arm in row["arms"]] == [*arms.ARMS, *arms.controls_of(False)]
-    assert row["images"] == {"real": [12] * 3, "others": [33] * 3, "synthetic": [16] * 3}
+    assert row["images"] == {"real": [12] * 2, "others": [33] * 2, "synthetic": [16] * 2}
     assert "probability 0.5" in content["settings"]["mixing"]
     assert not re.search(r"patient\d|case\d|sample\d|/tmp", text)
     assert (out / "utility.png").read_bytes()[:4] == b"\x89PNG"
@@ -50,25 +55,26 @@ def test_arms_begin_alike_and_only_again_has_other_seeds(quick):
     assert of[arms.AUGMENTED] != of[arms.REAL]
 
 
-def test_a_stopped_command_goes_on_with_the_same_bytes(quick, samples, blob_cases, tmp_path, monkeypatch):
-    out, _ = quick
+def test_a_stopped_command_goes_on_with_the_same_bytes(one_draw, blob_cases, tmp_path, monkeypatch):
+    measure_utility(one_draw, blob_cases.path, tmp_path / "whole", seeds=1, **QUICK)
     trained = []
     whole = run.Segmentation.outcome
 
     def stopping(self, *arguments):
         trained.append(1)
-        if len(trained) == 20:
+        if len(trained) == 5:
             raise KeyboardInterrupt
         return whole(self, *arguments)
 
     monkeypatch.setattr(run.Segmentation, "outcome", stopping)
     with pytest.raises(KeyboardInterrupt):
-        measure_utility(samples, blob_cases.path, tmp_path, **QUICK)
-    assert len(list((tmp_path / "results").iterdir())) == 19
-    assert not (tmp_path / "utility.json").exists()
-    measure_utility(samples, blob_cases.path, tmp_path, **QUICK)
-    assert len(trained) == 54 + 1
-    assert (tmp_path / "utility.json").read_bytes() == (out / "utility.json").read_bytes()
+        measure_utility(one_draw, blob_cases.path, tmp_path / "stopped", seeds=1, **QUICK)
+    assert len(list((tmp_path / "stopped" / "results").iterdir())) == 4
+    assert not (tmp_path / "stopped" / "utility.json").exists()
+    measure_utility(one_draw, blob_cases.path, tmp_path / "stopped", seeds=1, **QUICK)
+    assert len(trained) == 9 + 1
+    for name in ("utility.json", "utility.png"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_results_of_other_settings_are_not_taken(quick, samples, blob_cases):
@@ -90,7 +96,7 @@ def test_classification_without_label_maps(write_draws, blob_cases, tmp_path):
     assert found.content["task"] == {"name": "classification", "score": "AUC", "parts": ["a", "b"]}
     (row,) = found.content["rows"]
     scores = {arm["name"]: arm["score"]["value"] for arm in row["arms"]}
-    assert scores[arms.MIXED] > 0.9  # 40 of 255 brighter: easy
+    assert scores[arms.MIXED] > 0.9
     assert "1 draws" in row["reason"]
     with pytest.raises(MedsynthError, match="needs samples with label maps"):
         measure_utility(samples, blob_cases.path, tmp_path / "x", task="segmentation", **QUICK)
@@ -106,12 +112,11 @@ def test_settings_that_make_no_sense_are_refused(samples, blob_cases, tmp_path, 
         replace(QUICK["budget"], steps=0)
 
 
-def test_shuffled_labels_hurt_and_more_patients_help(samples, blob_cases, tmp_path):
-    """With training that is long enough to learn: the controls come out as they must."""
+def test_shuffled_labels_hurt_a_network_that_learns(one_draw, blob_cases, tmp_path):
     found = measure_utility(
-        samples, blob_cases.path, tmp_path, seeds=1, **{**QUICK, "budget": Budget(steps=60, batch=4)}
+        one_draw, blob_cases.path, tmp_path, seeds=1, **{**QUICK, "budget": Budget(steps=60, batch=4)}
     )
     (row,) = found.content["rows"]
     score = {arm["name"]: arm["score"]["value"] for arm in row["arms"]}
-    assert score[arms.MIXED] > 0.9
+    assert score[arms.MIXED] > 0.85
     assert score[arms.SHUFFLED] < score[arms.MIXED] - 0.01
