@@ -22,7 +22,7 @@ def utility_figure(path: Path, rows: Sequence[Mapping[str, Any]], score_name: st
         rows: `rows` of utility.json.
         score_name: of the axis.
     """
-    figure = Figure(figsize=(11, 3.6 * len(rows)), dpi=110, layout="constrained")
+    figure = Figure(figsize=(12, 4.8 * len(rows)), dpi=110, layout="constrained")
     for (left, right), row in zip(figure.subplots(len(rows), 2, squeeze=False), rows, strict=True):
         _scores(left, row, score_name)
         _differences(right, row, score_name)
@@ -57,7 +57,7 @@ def _differences(axes: Any, row: Mapping[str, Any], score_name: str) -> None:
 
 
 def _asked(line: Mapping[str, Any]) -> str:
-    asked = f"\nmust {line['must']}: {'yes' if line['holds'] else 'no'}" if line["must"] else ""
+    asked = f" must {line['must']}: {'yes' if line['holds'] else 'no'}" if line["must"] else ""
     return f"{line['first']}\nless {line['second']}{asked}"
 
 

@@ -98,6 +98,16 @@ def test_images_of_one_patient_are_not_independent():
     assert again.error == pytest.approx(once.error, rel=1e-6)
 
 
+def test_a_patient_counts_once_however_many_images():
+    base = outcomes(GAINS, patients=10, noise=0.0)
+    often = np.repeat(np.arange(10), [31, *[1] * 9])
+    found = {arm: one[:, :, often] for arm, one in base.outcomes.items()}
+    more = Outcomes(found, np.zeros((40, 1)), base.owners[often])
+    one, other = (judge(each, TASK, False, True, 200, 0).scores[arms.REAL] for each in (base, more))
+    assert other.value == pytest.approx(one.value)
+    assert other.error == pytest.approx(one.error, rel=1e-6)
+
+
 def test_classes_are_scored_by_area_under_the_curve():
     truth = np.arange(40) % 2
     rng = np.random.default_rng(0)
