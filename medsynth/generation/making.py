@@ -18,10 +18,15 @@ from medsynth.generation.writing import Made
 from medsynth.geometry import Geometry
 from medsynth.models.conditioner import STYLE, Asked
 from medsynth.models.drawing import Edit, sample_latents
-from medsynth.models.model import DiffusionModel
+from medsynth.models.gan import GanModel
+from medsynth.models.model import DiffusionModel, require_diffusion
+from medsynth.models.sample_model import SampleModel
 from medsynth.models.sampling import SamplingPlan
 from medsynth.models.style import style_of
 from medsynth.records import Attribute
+
+GAN = "gan"
+"""The sampler's name in the records of samples that a GAN made."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +35,15 @@ class Maker:
 
     Args:
         model: whose samples.
-        worse: of autoguidance, or None.
+        worse: of autoguidance, or None; a diffusion model's.
         preparation: of the run.
-        sampling: sampler and settings.
+        sampling: sampler and settings; a GAN has none.
         plan: what the samples are made from.
         parents: the scans that they are made from, or None.
     """
 
-    model: DiffusionModel
-    worse: DiffusionModel | None
+    model: SampleModel
+    worse: SampleModel | None
     preparation: Preparation
     sampling: SamplingPlan
     plan: EditPlan
@@ -48,9 +53,11 @@ class Maker:
         """Refuse what the model has no use for, before anything is written.
 
         Raises:
-            MedsynthError: parts that it is not given, a style it does not know, edits of slices.
+            MedsynthError: parts that it is not given, a style it does not know, edits of slices, anything of a
+                diffusion model that a GAN is asked for.
         """
         self.plan.check_mask()
+        self._check_kind()
         known = [*self.model.layout.given.parts, *([STYLE] if self.model.conditioner.style else [])]
         for name in self.plan.take:
             if name not in known:
@@ -77,6 +84,29 @@ class Maker:
             raise MedsynthError(
                 f"plan.edit={self.plan.edit} goes back to the noise of a scan, and sampler={self.sampling.name} adds "
                 "other; take sampler=dpmpp_2m or another without noise"
+            )
+
+    @property
+    def sampler(self) -> dict[str, Attribute]:
+        """What the records say of the way from noise to a sample."""
+        return {"name": GAN} if isinstance(self.model, GanModel) else self.sampling.to_record()
+
+    @property
+    def steps(self) -> int:
+        """Steps of a sample."""
+        return 1 if isinstance(self.model, GanModel) else self.sampling.steps
+
+    def _check_kind(self) -> None:
+        if isinstance(self.model, DiffusionModel):
+            return
+        if self.plan.edit != "none":
+            require_diffusion(self.model, f"plan.edit={self.plan.edit}")
+        if self.worse is not None:
+            require_diffusion(self.model, "guide")
+        if self.sampling != SamplingPlan():
+            raise MedsynthError(
+                f"sampler={self.sampling.name}, its steps and guidance are of diffusion models, and the run is a GAN, "
+                "which makes a sample at once: leave sampler out"
             )
 
     def asked(self, row: Row, source: str | None = None) -> Asked:
@@ -135,39 +165,48 @@ class Maker:
         if self.plan.edit in ("inpaint", "thin_slices"):
             assert self.parents is not None
             kind = Inpainting if self.plan.edit == "inpaint" else ThinSlices
-            regions = kind(self.model, self.parents, self.plan, [row.parents[SOURCE] for row in rows])
+            regions = kind(
+                require_diffusion(self.model, "an edit"), self.parents, self.plan, [row.parents[SOURCE] for row in rows]
+            )
             asked = regions.asked(asked)
-        latents = sample_latents(
-            self.model,
-            [row.noise for row in rows],
-            asked,
-            seed=[row.seed for row in rows],
-            plan=self.sampling,
-            worse=self.worse,
-            edit=regions.edit() if regions is not None else self._edit(rows),
-            on_step=on_step,
-        )
-        decoded = self.model.decode(latents)
+        edit = regions.edit() if regions is not None else self._edit(rows)
+        decoded = self.model.decode(self._drawn(rows, asked, edit, on_step))
         if regions is not None:
             made = [regions.finished(number, x) for number, x in enumerate(decoded)]
         else:
             made = [self._plain(row, each, x) for row, each, x in zip(rows, asked, decoded, strict=True)]
         return list(zip(rows, asked, made, strict=True))
 
+    def _drawn(
+        self, rows: Sequence[Row], asked: Sequence[Asked], edit: Edit | None, on_step: Callable[[int], None]
+    ) -> Tensor:
+        """Latents of the rows."""
+        numbers, seeds = [row.noise for row in rows], [row.seed for row in rows]
+        if isinstance(self.model, GanModel):
+            made = self.model.sample_latents(numbers, asked, seed=seeds)
+            on_step(1)
+            return made
+        model = require_diffusion(self.model, "a sampler")
+        worse = None if self.worse is None else require_diffusion(self.worse, "guide")
+        return sample_latents(
+            model, numbers, asked, seed=seeds, plan=self.sampling, worse=worse, edit=edit, on_step=on_step
+        )
+
     def _edit(self, rows: Sequence[Row]) -> Edit | None:
         if self.plan.edit == "none":
             return None
+        model = require_diffusion(self.model, "an edit")
         sources = [row.parents[SOURCE] for row in rows]
         latents = self._latents(sources)
         if self.plan.edit == "image_to_image":
             return FromImage(latents, rows[0].strength)
         own = [self._as_it_is(row, source) for row, source in zip(rows, sources, strict=True)]
         if self.plan.edit == "variations":
-            return Varied(self.model, latents, own, [row.amount for row in rows])
+            return Varied(model, latents, own, [row.amount for row in rows])
         others = [row.parents[SECOND] for row in rows]
         theirs = [self._as_it_is(row, other) for row, other in zip(rows, others, strict=True)]
         shares = [row.share for row in rows]
-        return Between(self.model, latents, own, self._latents(others), theirs, shares)
+        return Between(model, latents, own, self._latents(others), theirs, shares)
 
     def _latents(self, names: Sequence[str]) -> Tensor:
         assert self.parents is not None

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from medsynth.errors import MedsynthError
 from medsynth.models.conditioner import STYLE, as_number
-from medsynth.models.model import DiffusionModel
+from medsynth.models.sample_model import SampleModel
 from medsynth.records import SPLITS, Attribute
 
 EDITS = ("none", "inpaint", "image_to_image", "variations", "interpolate", "thin_slices")
@@ -138,7 +138,7 @@ class Row:
 
 
 def planned_rows(
-    model: DiffusionModel,
+    model: SampleModel,
     plan: EditPlan,
     ids: Sequence[str],
     *,
@@ -187,7 +187,7 @@ def _next(splits: Sequence[str | None], place: int) -> int:
 
 
 def table_rows(
-    model: DiffusionModel, plan: EditPlan, path: Path, *, seed: int, given: Mapping[str, Attribute]
+    model: SampleModel, plan: EditPlan, path: Path, *, seed: int, given: Mapping[str, Attribute]
 ) -> list[Row]:
     """Rows of a CSV, one a sample; empty cells are as if the column were not there.
 
@@ -224,21 +224,21 @@ def table_rows(
     return rows
 
 
-def _roles(model: DiffusionModel, plan: EditPlan) -> tuple[str, ...]:
+def _roles(model: SampleModel, plan: EditPlan) -> tuple[str, ...]:
     """Roles that a row of a table may name a parent for."""
     seen = [name for name in (STYLE,) if model.conditioner.style]
     edited = [role for role in plan.roles if role in (SOURCE, SECOND)]
     return (*edited, *seen, *model.layout.given.parts)
 
 
-def _readable(model: DiffusionModel, plan: EditPlan) -> tuple[str, ...]:
+def _readable(model: SampleModel, plan: EditPlan) -> tuple[str, ...]:
     roles, level = _roles(model, plan), LEVELS.get(plan.edit)
     of_take = [SOURCE] if plan.take and SOURCE not in roles else []
     return (*of_take, *roles, *([level] if level else []))
 
 
 def _row(
-    model: DiffusionModel,
+    model: SampleModel,
     plan: EditPlan,
     index: int,
     told: Mapping[str, str],

@@ -30,6 +30,7 @@ from medsynth.generation.writing import (
 )
 from medsynth.models.conditioner import Asked
 from medsynth.models.drawing import denoiser_of
+from medsynth.models.model import DiffusionModel, require_diffusion
 from medsynth.models.run import Run, load_run
 from medsynth.models.sampling import SamplingPlan
 from medsynth.records import SAMPLES_FILE, Attribute, SampleRecord, least_cleared, write_records
@@ -79,7 +80,7 @@ def generate(
         out: SAMPLES.
         count: how many; with a table its rows, and None then.
         seed: with a sample's index it fixes the sample's noise.
-        sampler: how noise becomes a sample.
+        sampler: how noise becomes a sample; a GAN has none.
         plan: what samples are made from; None is noise alone.
         parents: CASES or SAMPLES that they are made from.
         table: a CSV with one row a sample, see `table_rows`.
@@ -120,7 +121,7 @@ def generate(
         print(f"note: {note}", flush=True)
     todo = [row for row in rows if row.index not in done]
     with progress_bar(progress) as bar:
-        steps = maker.sampling.steps
+        steps = maker.steps
         task = bar.add_task("generating", total=len(rows) * steps, completed=(len(rows) - len(todo)) * steps, note="")
         for batch in _batches(todo, batch_size):
             done.update(job.make(batch, _advance(bar, task, len(batch))))
@@ -173,7 +174,7 @@ class _Job:
         guide: dict[str, Attribute] = {} if self.guide is None else {"guide": self.guide.checkpoint}
         if self.guide_step is not None:
             guide["guide_step"] = self.guide_step
-        return {**self.maker.sampling.to_record(), "weights": self.weights, "ema": self.ema, **guide}
+        return {**self.maker.sampler, "weights": self.weights, "ema": self.ema, **guide}
 
     def edit(self, row: Row) -> dict[str, Attribute]:
         """What the record says of an edit, beside the sampler."""
@@ -202,8 +203,10 @@ class _Job:
     def check(self, rows: Sequence[Row]) -> None:
         """Refuse a plan or a guide that the model has no use for, before anything is written."""
         maker = self.maker
-        denoiser_of(maker.model, [Asked()], maker.sampling, maker.worse)
-        maker.sampling.levels(maker.model.parametrisation.schedule)
+        if isinstance(maker.model, DiffusionModel):
+            worse = None if maker.worse is None else require_diffusion(maker.worse, "guide: it")
+            denoiser_of(maker.model, [Asked()], maker.sampling, worse)
+            maker.sampling.levels(maker.model.parametrisation.schedule)
         maker.asked(rows[0])
 
     def made(self, record: SampleRecord, row: Row) -> bool:

@@ -1,42 +1,27 @@
-"""A model of scans: autoencoder, conditioner, denoiser and the layout of its channels."""
+"""A diffusion model of scans: a denoiser on the latents of a SampleModel."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from medsynth.diffusion.denoiser import Condition, to_rank
+from medsynth.diffusion.denoiser import Condition
 from medsynth.diffusion.gaussian import GaussianPrior
 from medsynth.diffusion.parametrisations import Edm, Epsilon, Flow, Parametrisation, Velocity, denoised
 from medsynth.errors import MedsynthError
-from medsynth.models.conditioner import TEXT, Asked, Conditioner
+from medsynth.models.conditioner import Asked, Conditioner
 from medsynth.models.drawing import sample_latents
 from medsynth.models.layout import Decoded, Layout
 from medsynth.models.parametrisation import ParametrisationPlan
+from medsynth.models.sample_model import SampleModel
 from medsynth.models.sampling import SamplingPlan
 from medsynth.nets.autoencoders import Haar, Identity
-from medsynth.nets.text import Embedder
 from medsynth.nets.unet import UNet
 from medsynth.records import Attribute
 
 
-def told_channels(layout: Layout, autoencoder: Identity | Haar) -> int:
-    """Channels S of Condition.spatial: the latents of each part that is given, and a plane that says it is there."""
-    widths = (part.stop - part.start for part in layout.given.parts.values())
-    return sum(autoencoder.latent_channels(width, layout.rank) + 1 for width in widths)
-
-
-def told_widths(model: "DiffusionModel") -> dict[str, int]:
-    """Entries of each part of the Condition that a model tells its network, by the part's name."""
-    return {
-        "vector": model.conditioner.width + model.augmentation,
-        "tokens": model.conditioner.tokens[1],
-        "spatial": told_channels(model.layout, model.autoencoder),
-    }
-
-
-class DiffusionModel(nn.Module):
+class DiffusionModel(SampleModel):
     """Everything that turns noise into scans.
 
     Args:
@@ -52,9 +37,7 @@ class DiffusionModel(nn.Module):
         MedsynthError: something given has a condition's name.
     """
 
-    latent_mean: Tensor
-    latent_scale: Tensor
-    sigma_data: Tensor
+    network: UNet
 
     def __init__(
         self,
@@ -65,44 +48,12 @@ class DiffusionModel(nn.Module):
         augmentation: int = 0,
         parametrisation: ParametrisationPlan | None = None,
     ) -> None:
-        super().__init__()
-        twice = [name for name in layout.given.parts if name in conditioner.parts]
-        if twice:
-            raise MedsynthError(
-                f"{twice[0]} is given and a condition too: give the attribute or the channel another name"
-            )
-        self.layout = layout
-        self.autoencoder = autoencoder
-        self.network = network
-        self.conditioner = conditioner
-        self.augmentation = augmentation
-        self.embed: Embedder | None = None  # of a text: whoever makes the model sets it
-        width = autoencoder.latent_channels(layout.channels, layout.rank)
+        super().__init__(layout, autoencoder, network, conditioner, augmentation)
         self.parametrisation = parametrisation or ParametrisationPlan(modes=0)
-        self.register_buffer("latent_mean", torch.zeros(width))
-        self.register_buffer("latent_scale", torch.ones(()))
-        self.register_buffer("sigma_data", torch.ones(width))
         # The first channels are a wavelet's coarse bands; pixels are taken two by two instead.
         block = 2 if autoencoder.stride == 1 else 1
         modes = self.parametrisation.modes or 0
-        self.prior = GaussianPrior(width, self.latent_shape[1:], modes, layout.channels, block)
-
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """(C', *spatial) of one latent."""
-        stride = self.autoencoder.stride
-        if any(side % stride for side in self.layout.grid.shape):
-            raise MedsynthError(f"data.resampling.size must divide by {stride}, the autoencoder's stride")
-        return (len(self.sigma_data), *(side // stride for side in self.layout.grid.shape))
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Samples (B, C, *spatial) in model units -> latents, centred and scaled as the parametrisation asks."""
-        z = self.autoencoder.encode(x)
-        return (z - to_rank(self.latent_mean[None], z.ndim)) / self.latent_scale
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Latents -> samples (B, C, *spatial) in model units."""
-        return self.autoencoder.decode(z * self.latent_scale + to_rank(self.latent_mean[None], z.ndim))
+        self.prior = GaussianPrior(len(self.sigma_data), self.latent_shape[1:], modes, layout.channels, block)
 
     @property
     def form(self) -> Parametrisation:
@@ -134,77 +85,13 @@ class DiffusionModel(nn.Module):
         """
         plan = self.parametrisation
         moments = self.prior.fit((self.autoencoder.encode(x) for x in batches), owners)
-        if not moments.std.max() > 0:
-            raise MedsynthError(
-                "the training cases are one value everywhere inside the intensity range; set data.images to theirs"
-            )
+        self._require_variety(moments)
         if plan.standardise:
             self.latent_mean.copy_(moments.mean)
         if plan.standardise and plan.name != "edm":
             self.latent_scale.copy_(moments.std.square().mean().sqrt())
         # A band that never varies (a label absent from training, say) keeps a scale above 0.
         self.sigma_data.copy_(moments.std.clamp(min=1e-3 * moments.std.max()) / self.latent_scale)
-
-    def condition(self, asked: Sequence[Asked], dropped: bool = False) -> Condition:
-        """What the network is told of samples that are asked for so, or the null for as many.
-
-        Raises:
-            MedsynthError: a class the model was not trained on, a text without an encoder.
-        """
-        if dropped:
-            asked = [Asked()] * len(asked)
-        sentences = [each.attributes.get(TEXT) for each in asked]
-        distinct = list(dict.fromkeys(str(sentence) for sentence in sentences if sentence is not None))
-        texts: dict[str, tuple[Tensor, Tensor]] = {}
-        if distinct and self.conditioner.text:
-            if self.embed is None:
-                raise MedsynthError("a text is asked for, and the model has no encoder: load the run with load_run")
-            texts = dict(zip(distinct, zip(*self.embed(distinct), strict=True), strict=True))
-        silent = (torch.zeros(self.conditioner.tokens), None)
-        told = [silent if sentence is None else texts.get(str(sentence), silent) for sentence in sentences]
-        vectors = [
-            self.conditioner.vector(each.attributes, each.style, pooled)
-            for each, (_, pooled) in zip(asked, told, strict=True)
-        ]
-        plain = torch.stack(vectors)
-        padded = torch.cat([plain, torch.zeros(len(plain), self.augmentation)], dim=1)  # an unaugmented sample
-        given = [each.given or self.layout.given.tell(self.layout.grid.shape) for each in asked]
-        return self.tell(
-            padded,
-            torch.stack([tokens for tokens, _ in told]),
-            torch.stack([part.channels for part in given]),
-            torch.stack([part.present for part in given]),
-        )
-
-    def tell(self, vector: Tensor, tokens: Tensor, given: Tensor, present: Tensor) -> Condition:
-        """What a batch is told, as the network takes it: on its device and on the latents' grid.
-
-        What is given goes through the autoencoder as samples do, in units of one voxel, and a plane of ones
-        for every part that is there; a part that is not there is zeros.
-
-        Args:
-            vector: (B, V).
-            tokens: (B, T, E).
-            given: (B, G, *spatial) in model units.
-            present: (B, P).
-        """
-        device = self.sigma_data.device
-        spatial = None
-        parts = self.layout.given.parts
-        if parts:
-            given, there = given.to(device), present.to(device, given.dtype)
-            gain = self.autoencoder.stride ** (self.layout.rank / 2)
-            latents = []
-            for number, part in enumerate(parts.values()):
-                flag = to_rank(there[:, number : number + 1], given.ndim)
-                z = self.autoencoder.encode(given[:, part]) / gain
-                latents += [z * flag, flag.expand(-1, 1, *z.shape[2:])]
-            spatial = torch.cat(latents, dim=1)
-        return Condition(
-            vector=vector.to(device) if vector.shape[1] else None,
-            tokens=tokens.to(device) if tokens.shape[1] else None,
-            spatial=spatial,
-        )
 
     def moved(self, condition: Condition, offset: int) -> Condition:
         """What is told, with what is given moved by `offset` voxels along every axis, round the borders."""
@@ -220,11 +107,6 @@ class DiffusionModel(nn.Module):
             latents += [self.autoencoder.encode(there), flag]
             first += width + 1
         return condition._replace(spatial=torch.cat(latents, dim=1))
-
-    @property
-    def conditional(self) -> bool:
-        """Whether anything can be asked of it."""
-        return bool(self.conditioner.width or self.layout.given.parts)
 
     def sample(
         self,
@@ -255,15 +137,26 @@ class DiffusionModel(nn.Module):
         plan = sampler
         if isinstance(plan, str):
             plan = SamplingPlan.usual(plan, steps=steps, guidance=guidance)
-        wanted = dict(condition or {})
-        self.conditioner.check(wanted)
-        training = self.training
-        self.eval()
-        made: list[Decoded] = []
-        for start in range(first, first + count, batch):
-            indices = range(start, min(start + batch, first + count))
-            asked = [Asked(self.conditioner.in_turn(index, wanted)) for index in indices]
-            latents = sample_latents(self, indices, asked, seed=seed, plan=plan)
-            made.extend(self.layout.decode(x) for x in self.decode(latents))
-        self.train(training)
-        return made
+
+        def latents(indices: Sequence[int], asked: Sequence[Asked]) -> Tensor:
+            return sample_latents(self, indices, asked, seed=seed, plan=plan)
+
+        return self._made(range(first, first + count), dict(condition or {}), batch, latents)
+
+
+def require_diffusion(model: SampleModel, what: str) -> DiffusionModel:
+    """The model, if it is a diffusion model.
+
+    Args:
+        model: of a run.
+        what: needs one; begins the message.
+
+    Raises:
+        MedsynthError: it is a GAN.
+    """
+    if not isinstance(model, DiffusionModel):
+        raise MedsynthError(
+            f"{what} needs a diffusion model, which goes from noise to a scan by steps; this run is a GAN, which makes "
+            "it at once: take a run of model=unet"
+        )
+    return model

@@ -26,11 +26,14 @@ from medsynth.files import sha256_file, sha256_json, write_json
 from medsynth.models.averages import load_average, load_snapshot, snapshot_path, snapshots_sha256
 from medsynth.models.conditioner import Conditioner
 from medsynth.models.embedding import LateEmbedder
+from medsynth.models.gan import GanModel
 from medsynth.models.layout import Layout
-from medsynth.models.model import DiffusionModel, told_widths
+from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
+from medsynth.models.sample_model import SampleModel, told_widths
 from medsynth.models.sealed import read_sealed, write_sealed
 from medsynth.models.style import style_width
+from medsynth.nets.generator import Generator
 
 RUN_FILE = "run.json"
 WEIGHTS = ("best", "last")
@@ -43,6 +46,7 @@ ALLOWED_TARGETS = frozenset(
         "medsynth.nets.autoencoders.Haar",
         "medsynth.nets.autoencoders.Identity",
         "medsynth.nets.controlled.Controlled",
+        "medsynth.nets.generator.Generator",
         "medsynth.nets.text.CachedHuggingFace",
         "medsynth.nets.text.MiniLM",
         "medsynth.nets.unet.UNet",
@@ -112,8 +116,8 @@ def build(spec: Mapping[str, Any], allow: Sequence[str] = ()) -> Any:
         raise RunError(f"the run's {target} cannot be made: {error}") from None
 
 
-def save_run(folder: Path, model: DiffusionModel, info: RunInfo) -> None:
-    """Write run.json."""
+def save_run(folder: Path, model: SampleModel, info: RunInfo) -> None:
+    """Write run.json; a GAN has no parametrisation."""
     content = {
         "schema": _SCHEMA,
         "layout": model.layout.to_json(),
@@ -121,13 +125,13 @@ def save_run(folder: Path, model: DiffusionModel, info: RunInfo) -> None:
         "network": model.network.spec,
         "conditioner": model.conditioner.spec,
         "augmentation": model.augmentation,
-        "parametrisation": model.parametrisation.to_json(),
+        "parametrisation": model.parametrisation.to_json() if isinstance(model, DiffusionModel) else None,
         "info": info.to_json(),
     }
     write_json(folder / RUN_FILE, content)
 
 
-def save_weights(folder: Path, name: str, model: DiffusionModel, facts: Mapping[str, float | int]) -> str:
+def save_weights(folder: Path, name: str, model: SampleModel, facts: Mapping[str, float | int]) -> str:
     """Write RUN/weights/`name`.ckpt with a few numbers about it (step, loss); returns its digest."""
     return write_sealed(folder / "weights" / f"{name}.ckpt", {"model": model.state_dict(), "facts": dict(facts)})
 
@@ -144,17 +148,17 @@ class Run:
         facts: numbers about the weights (step, validation loss).
     """
 
-    model: DiffusionModel
+    model: SampleModel
     info: RunInfo
     checkpoint: str
     facts: Mapping[str, float | int]
 
     def sample(self, count: int, **settings: Any) -> Any:
-        """See DiffusionModel.sample."""
+        """See DiffusionModel.sample, GanModel.sample."""
         return self.model.sample(count, **settings)
 
 
-def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, RunInfo]:
+def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[SampleModel, RunInfo]:
     """The run's model without trained weights, and its facts.
 
     Raises:
@@ -176,8 +180,10 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
         if len(content) != len(parts) + 1:
             raise KeyError
         layout, info = Layout.from_json(parts["layout"]), RunInfo.from_json(parts["info"])
-        augmentation, parametrisation = parts["augmentation"], ParametrisationPlan.from_json(parts["parametrisation"])
-        if not all(isinstance(number, int) and 0 <= number < 2**16 for number in (augmentation, parametrisation.modes)):
+        augmentation, said = parts["augmentation"], parts["parametrisation"]
+        parametrisation = None if said is None else ParametrisationPlan.from_json(said)
+        modes = 0 if parametrisation is None else parametrisation.modes
+        if not all(isinstance(number, int) and 0 <= number < 2**16 for number in (augmentation, modes)):
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):
         raise RunError(
@@ -194,10 +200,13 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[DiffusionModel, R
     if not isinstance(conditioner, Conditioner) or not hasattr(autoencoder, "latent_channels"):
         raise RunError("the run's parts are not in their places: it was altered; copy it again, or train anew")
     try:
-        model = DiffusionModel(layout, autoencoder, network, conditioner, augmentation, parametrisation)
+        if isinstance(network, Generator) is not (parametrisation is None):
+            raise ValueError
+        parts_of = (layout, autoencoder, network, conditioner, augmentation)
+        model: SampleModel = DiffusionModel(*parts_of, parametrisation) if parametrisation else GanModel(*parts_of)
         if not _fits(network, told_widths(model)) or conditioner.style not in (0, style_width(len(layout.images))):
             raise ValueError
-    except (TypeError, ValueError, ArithmeticError, RuntimeError):
+    except (AttributeError, TypeError, ValueError, ArithmeticError, RuntimeError):
         raise RunError("the run's parts do not fit each other: it was altered; copy it again, or train anew") from None
     except MedsynthError as error:
         raise RunError(f"{RUN_FILE}: {error}") from None

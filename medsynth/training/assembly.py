@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -19,12 +21,14 @@ from medsynth.diffusion.noise import generator_for
 from medsynth.errors import MedsynthError
 from medsynth.models.conditioner import Conditioner, as_number
 from medsynth.models.layout import Given
-from medsynth.models.model import DiffusionModel, told_channels
+from medsynth.models.model import DiffusionModel, require_diffusion
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.run import Run
+from medsynth.models.sample_model import SampleModel, told_channels
 from medsynth.models.style import style_width
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.controlled import Controlled
+from medsynth.nets.generator import Generator
 from medsynth.nets.text import TextEncoder
 from medsynth.nets.unet import UNet
 from medsynth.records import Attribute
@@ -62,7 +66,9 @@ def _intensities(images: Sequence[ImageInput]) -> dict[str, Intensity]:
     return {image.name: Intensity(kind=image.kind, low=image.low, high=image.high) for image in images}
 
 
-def check_network(data: DataPlan, autoencoder: Identity | Haar, network: Callable[..., UNet]) -> None:
+def check_network(
+    data: DataPlan, autoencoder: Identity | Haar, network: Callable[..., UNet] | Callable[..., Generator]
+) -> None:
     """Refuse a network that does not fit the size of a sample, before a scan is prepared.
 
     Raises:
@@ -75,13 +81,51 @@ def check_network(data: DataPlan, autoencoder: Identity | Haar, network: Callabl
         raise MedsynthError(
             f"data.augmentation.shift={data.augmentation.shift} moves all of a sample of {list(size)} away; lower it"
         )
+    stride = autoencoder.stride
+    if is_gan(network):  # its network takes any grid
+        if any(side % stride for side in size):
+            raise MedsynthError(
+                f"data.resampling.size={list(size)} does not divide by {stride}, the autoencoder's halvings: make "
+                "every side a multiple of it, or set autoencoder=identity"
+            )
+        return
     with torch.device("meta"):
-        stride = network(rank=len(size), channels=1).stride * autoencoder.stride
+        stride *= cast(UNet, network(rank=len(size), channels=1)).stride
     if any(side % stride for side in size):
         raise MedsynthError(
             f"data.resampling.size={list(size)} does not divide by {stride}, the autoencoder's and the network's "
             f"halvings: make every side a multiple of {stride}, or set fewer levels or features"
         )
+
+
+def build_conditioner(fitted: FittedData, data: DataPlan, encoder: TextEncoder | None = None) -> Conditioner:
+    """From what is known of the training cases to what a model is told of one.
+
+    Raises:
+        MedsynthError: a number that does not differ between patients.
+    """
+    training = [
+        attributes_of(record, data.resampling, part, count)
+        for record, count in zip(fitted.cases["train"].records, fitted.slices["train"], strict=True)
+        for part in range(count)
+    ]
+    owners = [
+        record.patient
+        for record, count in zip(fitted.cases["train"].records, fitted.slices["train"], strict=True)
+        for _ in range(count)
+    ]
+    classes = {
+        name: sorted({str(known[name]) for known in training if known.get(name) is not None})
+        for name in data.conditions
+    }
+    return Conditioner(
+        classes,
+        {name: _spread(training, owners, name) for name in data.numbers},
+        style_width(len(fitted.preparation.layout.images)) if data.style else 0,
+        None
+        if encoder is None
+        else {"spec": encoder.spec, "sha256": encoder.sha256, "width": encoder.width, "length": encoder.length},
+    )
 
 
 def build_model(
@@ -100,32 +144,9 @@ def build_model(
     Raises:
         MedsynthError: more modes than the patients carry.
     """
-    training = [
-        attributes_of(record, data.resampling, part, count)
-        for record, count in zip(fitted.cases["train"].records, fitted.slices["train"], strict=True)
-        for part in range(count)
-    ]
-    owners = [
-        record.patient
-        for record, count in zip(fitted.cases["train"].records, fitted.slices["train"], strict=True)
-        for _ in range(count)
-    ]
-    classes = {
-        name: sorted({str(known[name]) for known in training if known.get(name) is not None})
-        for name in data.conditions
-    }
-    layout = fitted.preparation.layout
-    conditioner = Conditioner(
-        classes,
-        {name: _spread(training, owners, name) for name in data.numbers},
-        style_width(len(layout.images)) if data.style else 0,
-        None
-        if encoder is None
-        else {"spec": encoder.spec, "sha256": encoder.sha256, "width": encoder.width, "length": encoder.length},
-    )
+    layout, conditioner = fitted.preparation.layout, build_conditioner(fitted, data, encoder)
     augmentation = data.augmentation.width(layout.rank)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**62, (), generator=generator_for("weights", seed))))
+    with first_weights(seed):
         made = network(
             rank=layout.rank,
             channels=autoencoder.latent_channels(layout.channels, layout.rank),
@@ -140,6 +161,14 @@ def build_model(
     return model
 
 
+@contextmanager
+def first_weights(seed: int, purpose: str = "weights") -> Iterator[None]:
+    """Networks that are made in here begin with weights that are a function of the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator_for(purpose, seed))))
+        yield
+
+
 def _spatial(network: Callable[..., UNet], channels: int) -> dict[str, int]:
     """What is given is seen by the network itself, or by the branch that controls a frozen one."""
     if not is_controlled(network):
@@ -149,10 +178,19 @@ def _spatial(network: Callable[..., UNet], channels: int) -> dict[str, int]:
     return {"control": channels}
 
 
-def is_controlled(network: Callable[..., UNet]) -> bool:
+def is_controlled(network: Callable[..., object]) -> bool:
     """Whether `network` makes a Controlled."""
+    return _makes(network, Controlled)
+
+
+def is_gan(network: Callable[..., object]) -> bool:
+    """Whether `network` makes a Generator."""
+    return _makes(network, Generator)
+
+
+def _makes(network: Callable[..., object], wanted: type) -> bool:
     kind = getattr(network, "func", network)
-    return isinstance(kind, type) and issubclass(kind, Controlled)
+    return isinstance(kind, type) and issubclass(kind, wanted)
 
 
 def control(model: DiffusionModel, begun: Run, augmentation: Augmentation) -> None:
@@ -166,7 +204,7 @@ def control(model: DiffusionModel, begun: Run, augmentation: Augmentation) -> No
     Raises:
         MedsynthError: they make other samples, are asked other things, or were trained on other augmentations.
     """
-    network, parent = model.network, begun.model
+    network, parent = model.network, require_diffusion(begun.model, "model=controlled")
     assert isinstance(network, Controlled)
     same = (
         parent.layout.to_json() == replace(model.layout, given=Given()).to_json()
@@ -231,7 +269,7 @@ def _modes(fitted: FittedData, parametrisation: ParametrisationPlan) -> int:
     return most if wanted is None else wanted
 
 
-def fit_latents(model: DiffusionModel, training: TrainingSamples, progress: bool) -> None:
+def fit_latents(model: SampleModel, training: TrainingSamples, progress: bool) -> None:
     """Measure mean, scale and principal modes of the training cases' latents, under a bar.
 
     As training meets them: where they are augmented, in two draws of each.

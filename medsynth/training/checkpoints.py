@@ -14,7 +14,7 @@ from medsynth.errors import RunError
 from medsynth.models.averages import save_snapshot
 from medsynth.models.run import save_weights
 from medsynth.models.sealed import read_sealed, write_sealed
-from medsynth.training.module import DiffusionModule
+from medsynth.training.averaged import AveragedModule
 
 _NAME = re.compile(r"step-(\d{8})\.ckpt\Z")
 
@@ -94,7 +94,7 @@ class Keeper(Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Keep the weights, and the state where it is due."""
-        if trainer.sanity_checking or not isinstance(pl_module, DiffusionModule):
+        if trainer.sanity_checking or not isinstance(pl_module, AveragedModule):
             return
         step, loss = trainer.global_step, float(trainer.callback_metrics["validation/loss"])
         facts = {"step": step, "validation_loss": loss}

@@ -11,8 +11,10 @@ import torch
 
 from medsynth import __version__
 from medsynth.errors import MedsynthError
-from medsynth.models.model import DiffusionModel
+from medsynth.models.gan import GanModel
 from medsynth.models.run import read_run
+from medsynth.models.sample_model import SampleModel
+from medsynth.nets.generator import Generator
 from medsynth.nets.text import FrozenEncoder
 
 
@@ -30,8 +32,8 @@ def choose_accelerator(device: str, precision: str) -> str:
     return "gpu" if cuda and device != "cpu" else "cpu"
 
 
-def choose_precision(accelerator: str, precision: str, model: DiffusionModel) -> str:
-    """The word "bf16" or "fp32".
+def choose_precision(accelerator: str, precision: str, model: SampleModel) -> str:
+    """The word "bf16" or "fp32"; a GAN, whose loss holds gradients of gradients, has fp32 where nobody says else.
 
     Raises:
         MedsynthError: bf16 where its gradients are not to be trusted.
@@ -39,7 +41,7 @@ def choose_precision(accelerator: str, precision: str, model: DiffusionModel) ->
     if precision == "auto":
         able = torch.cuda.is_bf16_supported() if accelerator == "gpu" else torch.cpu._is_avx512_bf16_supported()
         precision = "bf16" if able else "fp32"
-        if _bf16_gradients_break(model, accelerator):
+        if isinstance(model, GanModel) or _bf16_gradients_break(model, accelerator):
             precision = "fp32"
     if precision == "bf16" and _bf16_gradients_break(model, accelerator):
         raise MedsynthError(
@@ -49,14 +51,15 @@ def choose_precision(accelerator: str, precision: str, model: DiffusionModel) ->
     return precision
 
 
-def _bf16_gradients_break(model: DiffusionModel, accelerator: str) -> bool:
+def _bf16_gradients_break(model: SampleModel, accelerator: str) -> bool:
     """Whether torch's bf16 gradient of a 3D convolution is not to be trusted.
 
     On a CPU with AVX512-BF16 the weight gradient of volumes 2 voxels thick reads memory
     that nobody wrote (measured with torch 2.13: NaN in most calls, other bits in each).
     """
-    sides = model.latent_shape[1:]
-    return accelerator == "cpu" and len(sides) == 3 and min(sides) // model.network.stride <= 2
+    sides, network = model.latent_shape[1:], model.network
+    coarsest = min(network.grids[0]) if isinstance(network, Generator) else min(sides) // network.stride
+    return accelerator == "cpu" and len(sides) == 3 and coarsest <= 2
 
 
 def describe_environment(

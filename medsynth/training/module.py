@@ -1,25 +1,23 @@
 """DiffusionModule: the denoising objective around a DiffusionModel, for Lightning."""
 
-import copy
 import math
 from typing import Any
 
-import lightning
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from medsynth.data.dataset import Sample
 from medsynth.diffusion.denoiser import Condition, to_rank
 from medsynth.diffusion.loss import denoising_loss, loss_weight
 from medsynth.diffusion.noise import generator_for, seeded_noise, stratified_uniform
 from medsynth.errors import MedsynthError
-from medsynth.models.averages import power_decay, power_gamma, update_average
-from medsynth.models.conditioner import TEXT
+from medsynth.models.layout import Decoded
 from medsynth.models.model import DiffusionModel
+from medsynth.training.averaged import AveragedModule, Dropping
 from medsynth.training.objective import Objective
 
 
-class DiffusionModule(lightning.LightningModule):
+class DiffusionModule(AveragedModule[DiffusionModel]):
     """Trains `model`; `average` is what samples are made with.
 
     All randomness of a step (noise, noise level, dropped conditions, the network's own)
@@ -45,18 +43,9 @@ class DiffusionModule(lightning.LightningModule):
         steps: int,
         snapshots: bool = False,
     ) -> None:
-        super().__init__()
-        droppable = [*model.conditioner.parts, *model.layout.given.parts]
-        unknown = [name for name in objective.drop_each if name not in droppable]
-        if unknown:
-            known = ", ".join(droppable) or "nothing"
-            raise MedsynthError(f"objective.drop_each: the model is not conditioned on {unknown[0]}; it knows {known}")
-        self.model = model
-        # The text encoder is no part of what is averaged, and there is one.
-        self.average = copy.deepcopy(model, {id(model.embed): model.embed}).requires_grad_(False).eval()
+        super().__init__(model, seed, objective.ema, Dropping(objective.drop_condition, objective.drop_each), snapshots)
         self.objective = objective
-        self.seed, self.batch_size, self.steps = seed, batch_size, steps
-        self.narrow = copy.deepcopy(model.network).requires_grad_(False).eval() if snapshots else None
+        self.batch_size, self.steps = batch_size, steps
         self._sums = torch.zeros(2, dtype=torch.float64)
 
     def channel_weight(self) -> Tensor:
@@ -85,46 +74,20 @@ class DiffusionModule(lightning.LightningModule):
         noise = seeded_noise(self.seed, numbers, latent.shape[1:], "train").to(latent.device)
         places = [number % self.batch_size for number in numbers]
         uniform = stratified_uniform(self.seed, step, places, self.batch_size).to(latent.device)
-        condition = self.model.tell(*self._dropped(batch, numbers))
+        condition = self.model.tell(*self.dropped(batch, numbers))
         loss = self._losses(self.model, latent, noise, uniform, condition).mean()
         self.log("train/loss", loss, prog_bar=True)
         return loss
-
-    def _dropped(self, batch: Sample, numbers: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the batch is told, with nulls: of all that is asked in some samples, of single parts in others."""
-        objective, conditioner = self.objective, self.model.conditioner
-        vector, tokens, present = batch.vector.clone(), batch.tokens.clone(), batch.present.clone()
-
-        def drawn(number: int, *purpose: str) -> float:
-            return torch.rand((), generator=generator_for("drop", self.seed, number, *purpose)).item()
-
-        for row, number in enumerate(numbers):
-            if drawn(number) < objective.drop_condition:
-                vector[row, : conditioner.width] = 0
-                tokens[row], present[row] = 0, False
-            for name, share in objective.drop_each.items():
-                if drawn(number, name) >= share:
-                    continue
-                if name in conditioner.parts:
-                    vector[row, conditioner.parts[name]] = 0
-                else:
-                    present[row, list(self.model.layout.given.parts).index(name)] = False
-                if name == TEXT:
-                    tokens[row] = 0
-        return vector, tokens, batch.given, present
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step, then bring the average of the weights up to date, before any callback can save it."""
         done = self.global_step
         super().optimizer_step(*args, **kwargs)
-        update_average(self.average, self.model, power_decay(done + 1, power_gamma(self.objective.ema)))
-        if self.narrow is not None:
-            update_average(self.narrow, self.model.network, power_decay(done + 1, power_gamma(self.objective.ema / 2)))
+        self.update_averages(done + 1)
 
-    def averages(self) -> dict[float, nn.Module]:
-        """The averaged networks by their relative width."""
-        wide: dict[float, nn.Module] = {self.objective.ema: self.average.network}
-        return wide if self.narrow is None else {**wide, self.objective.ema / 2: self.narrow}
+    def preview(self, count: int) -> list[Decoded]:
+        """Samples 0 to count - 1 of the plan with seed 0, by the average."""
+        return self.average.sample(count, seed=0, steps=12)
 
     def on_validation_epoch_start(self) -> None:
         """Start the sums anew."""

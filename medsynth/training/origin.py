@@ -9,8 +9,8 @@ from medsynth.data.preparation import Preparation
 from medsynth.data.split import patients_in
 from medsynth.errors import MedsynthError, RunError
 from medsynth.ingest.clearance import identities
-from medsynth.models.model import DiffusionModel
 from medsynth.models.run import RunInfo, read_run
+from medsynth.models.sample_model import SampleModel
 from medsynth.records import CASES_FILE, IDENTITY, CaseRecord, least_cleared, read_records
 
 UNCLEARED = "uncleared=i_accept"
@@ -33,14 +33,14 @@ def require_cleared(cases: Path, *, accepted: bool) -> None:
         )
 
 
-def require_same(out: Path, model: DiffusionModel, preparation: Preparation, info: RunInfo) -> None:
+def require_same(out: Path, model: SampleModel, preparation: Preparation, info: RunInfo) -> None:
     """Refuse to go on with a training of other cases, another split, another model or other settings."""
     earlier, its_info = read_run(out)
     same = (
         earlier.layout.to_json() == model.layout.to_json()
         and all(getattr(earlier, part).spec == getattr(model, part).spec for part in ("autoencoder", "network"))
         and earlier.conditioner.same_as(model.conditioner)
-        and earlier.parametrisation == model.parametrisation
+        and getattr(earlier, "parametrisation", None) == getattr(model, "parametrisation", None)
         and Preparation.read(out).sha256 == preparation.sha256
         and its_info.cases_sha256 == info.cases_sha256
         and {name: its_info.training.get(name) for name in info.training} == info.to_json()["training"]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from medsynth.data.contact_sheet import contact_sheet
 from medsynth.data.progress import progress_bar
-from medsynth.training.module import DiffusionModule
+from medsynth.training.averaged import AveragedModule
 
 
 class TrainingBar(Callback):
@@ -69,12 +69,12 @@ class Previews(Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Sample the averaged weights from the same noise each time."""
-        if not isinstance(pl_module, DiffusionModule) or trainer.sanity_checking or not trainer.is_global_zero:
+        if not isinstance(pl_module, AveragedModule) or trainer.sanity_checking or not trainer.is_global_zero:
             return
         if not self.count or trainer.global_step % self.every:
             return
         model = pl_module.average
-        made = model.sample(self.count, seed=0, steps=12)
+        made = pl_module.preview(self.count)
         first = model.layout.images[0]
         path = self.run / "previews" / f"step-{trainer.global_step:08d}.png"
         contact_sheet(

@@ -1,14 +1,10 @@
 """Train a model on a folder of cases: the whole way from cases.jsonl to a run folder."""
 
-import logging
-import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning
 import torch
@@ -21,21 +17,29 @@ from medsynth.data.prepared import PreparedCases, default_cache
 from medsynth.data.texts import Texts, embed_texts
 from medsynth.errors import MedsynthError, RunError, Terminated
 from medsynth.files import sha256_json
+from medsynth.models.gan import GanModel
 from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.run import RUN_FILE, Run, load_run, save_run
+from medsynth.models.sample_model import SampleModel
 from medsynth.nets.autoencoders import Haar, Identity
 from medsynth.nets.controlled import Controlled
+from medsynth.nets.discriminator import Discriminator
+from medsynth.nets.generator import Generator
 from medsynth.nets.text import FrozenEncoder
 from medsynth.nets.unet import UNet
-from medsynth.training.assembly import build_model, check_network, control, fit_data, fit_latents
+from medsynth.training.assembly import build_model, check_network, control, fit_data, fit_latents, is_gan
 from medsynth.training.checkpoints import Keeper, SealedCheckpointIO, initialise_from, newest_whole
 from medsynth.training.environment import choose_accelerator, choose_precision, describe_environment, environments
+from medsynth.training.gan_assembly import build_discriminator, build_gan, gan_module, require_one_kind
+from medsynth.training.gan_module import GanModule
+from medsynth.training.gan_objective import GanObjective
 from medsynth.training.module import DiffusionModule
 from medsynth.training.objective import Objective
 from medsynth.training.origin import require_cleared, require_same, run_info
 from medsynth.training.plan import DataPlan, Schedule, TrainReport
 from medsynth.training.progress import Previews, TrainingBar
+from medsynth.training.quiet import quiet
 
 
 def train(
@@ -44,9 +48,10 @@ def train(
     *,
     data: DataPlan,
     autoencoder: Identity | Haar,
-    model: Callable[..., UNet],
-    objective: Objective,
+    model: Callable[..., UNet] | Callable[..., Generator],
+    objective: Objective | GanObjective,
     trainer: Schedule,
+    discriminator: Callable[..., Discriminator] | None = None,
     parametrisation: ParametrisationPlan | None = None,
     text_encoder: FrozenEncoder | None = None,
     seed: int = 0,
@@ -66,10 +71,11 @@ def train(
         out: RUN.
         data: what of the cases is learnt.
         autoencoder: between samples and latents.
-        model: makes the network from rank, channels and vector.
+        model: makes the network from rank, channels and vector; a Generator for a GAN.
         objective: what is minimised.
         trainer: how long, and how often to look.
-        parametrisation: what the network says; EDM where none is given.
+        discriminator: of a GAN: makes it from rank, channels, grid and vector.
+        parametrisation: what the network says; EDM where none is given, nothing of a GAN.
         text_encoder: frozen; embeds what data.text says of the cases.
         seed: of everything random, 0 or more.
         workers: loading processes.
@@ -89,6 +95,7 @@ def train(
         raise MedsynthError("seed and workers are 0 or more, threads 1 or more, or null")
     if threads is not None:
         torch.set_num_threads(threads)
+    require_one_kind(model, objective, discriminator, parametrisation, text_encoder, init_from)
     check_network(data, autoencoder, model)
     accelerator = choose_accelerator(device, precision)
     require_cleared(cases, accepted=uncleared == "i_accept")
@@ -96,9 +103,14 @@ def train(
     _note_units(fitted.preparation, progress)
     texts = embed_texts(data.text, text_encoder, [*fitted.cases["train"].records, *fitted.cases["validation"].records])
     _note_texts(texts, progress)
-    diffusion = build_model(
-        fitted, data, autoencoder, model, parametrisation or ParametrisationPlan(), seed, text_encoder
-    )
+    made: SampleModel
+    if is_gan(model):
+        made = build_gan(fitted, data, autoencoder, cast(Callable[..., Generator], model), seed)
+    else:
+        network = cast(Callable[..., UNet], model)
+        made = build_model(
+            fitted, data, autoencoder, network, parametrisation or ParametrisationPlan(), seed, text_encoder
+        )
     state = newest_whole(out / "checkpoints")
     begin = 0 if state is None else int(state.stem.split("-")[1])
     with_margin = fitted.plan.with_margin(data.augmentation.shift)
@@ -110,7 +122,7 @@ def train(
     loaders = VolumeDataModule(
         fitted,
         training_cases,
-        diffusion.conditioner,
+        made.conditioner,
         data.augmentation,
         batch_size=data.batch_size,
         workers=workers,
@@ -122,8 +134,9 @@ def train(
     if init_from is not None:
         _require_its_split(init_from, fitted.preparation)
     if state is None:
-        _begin(diffusion, parent, loaders, progress)
-    bits = choose_precision(accelerator, precision, diffusion)
+        _begin(made, parent, loaders, progress)
+    bits = choose_precision(accelerator, precision, made)
+    critic = None if discriminator is None else build_discriminator(cast(GanModel, made), discriminator, seed)
     facts = {
         "seed": seed,
         "schedule": asdict(trainer),
@@ -134,60 +147,67 @@ def train(
         "init_from": None if parent is None else parent.checkpoint,
         "text": None if data.text.of is None else sha256_json(asdict(data.text)),
     }
+    if critic is not None:
+        facts["discriminator"] = critic.spec
     info = run_info(cases, fitted, facts, None if parent is None else parent.info)
     if (out / RUN_FILE).exists():
-        require_same(out, diffusion, fitted.preparation, info)
+        require_same(out, made, fitted.preparation, info)
     environment = describe_environment(accelerator, bits, workers, text_encoder)
     info = replace(info, training={**facts, "environments": environments(out, begin, environment, progress)})
-    module = DiffusionModule(
-        diffusion,
-        objective,
-        seed=seed,
-        batch_size=data.batch_size,
-        steps=trainer.steps,
-        snapshots=trainer.snapshot_every is not None,
-    )
+    module: DiffusionModule | GanModule
+    if critic is not None and isinstance(objective, GanObjective):
+        module = gan_module(cast(GanModel, made), critic, objective, fitted, seed, trainer)
+    else:
+        module = DiffusionModule(
+            cast(DiffusionModel, made),
+            cast(Objective, objective),
+            seed=seed,
+            batch_size=data.batch_size,
+            steps=trainer.steps,
+            snapshots=trainer.snapshot_every is not None,
+        )
     fitted.preparation.write(out)
-    save_run(out, diffusion, info)
+    save_run(out, made, info)
     keeper = Keeper(out, trainer.checkpoint_every, snapshot_every=trainer.snapshot_every)
     if begin < trainer.steps:
         callbacks = [TrainingBar(trainer.steps, progress), keeper]
         callbacks.append(Previews(out, trainer.preview_count, trainer.preview_every))
-        _run_trainer(out, module, loaders, callbacks, trainer, objective, accelerator, bits, begin, state)
+        clip = objective.clip if isinstance(objective, Objective) else None
+        _run_trainer(out, module, loaders, callbacks, trainer, clip, accelerator, bits, begin, state)
     best = load_run(out).facts
     return TrainReport(
         trainer.steps, float(best["validation_loss"]), int(best["step"]), time.monotonic() - started, begin
     )
 
 
-def _begin(diffusion: DiffusionModel, parent: Run | None, loaders: VolumeDataModule, progress: bool) -> None:
+def _begin(model: SampleModel, parent: Run | None, loaders: VolumeDataModule, progress: bool) -> None:
     """Measure the latents and take over what a parent has learnt; a controlled model takes both from it."""
-    if not isinstance(diffusion.network, Controlled):
-        fit_latents(diffusion, loaders.training, progress)
+    if not isinstance(model.network, Controlled):
+        fit_latents(model, loaders.training, progress)
         if parent is not None:
-            initialise_from(diffusion.network, parent.model.network.state_dict())
+            initialise_from(model.network, parent.model.network.state_dict())
     elif parent is None:
         raise MedsynthError("model=controlled steers a finished run: name it with init_from=RUN")
     elif isinstance(parent.model.network, Controlled):
         raise MedsynthError("init_from: that run is controlled already; begin with the run that it began with")
     else:
-        control(diffusion, parent, loaders.training.augmentation)
+        control(cast(DiffusionModel, model), parent, loaders.training.augmentation)
 
 
 def _run_trainer(
     out: Path,
-    module: DiffusionModule,
+    module: DiffusionModule | GanModule,
     loaders: VolumeDataModule,
     callbacks: list[Any],
     schedule: Schedule,
-    objective: Objective,
+    clip: float | None,
     accelerator: str,
     bits: str,
     begin: int,
     state: Path | None,
 ) -> None:
     version = f"from-{begin:08d}"
-    with _quiet():
+    with quiet():
         trainer = lightning.Trainer(
             accelerator=accelerator,
             devices=1,
@@ -196,7 +216,7 @@ def _run_trainer(
             max_epochs=-1,
             val_check_interval=schedule.validate_every,
             check_val_every_n_epoch=None,
-            gradient_clip_val=objective.clip,
+            gradient_clip_val=clip,
             num_sanity_val_steps=0,
             log_every_n_steps=min(10, schedule.validate_every),
             logger=[
@@ -247,35 +267,3 @@ def _require_its_split(parent: Path, preparation: Preparation) -> None:
             f"init_from: that run divided the same patients in another way, and trained on some that are held out now; "
             f"set {same}"
         )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what Lightning says of choices that were made on purpose."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    hook = threading.excepthook
-
-    def unless_told(args: threading.ExceptHookArgs) -> None:
-        # TensorBoard's thread hands what it meets on a full disk to the main thread, which says it.
-        if not isinstance(args.exc_value, OSError):
-            hook(args)
-
-    threading.excepthook = unless_told
-    with warnings.catch_warnings():
-        for said in (
-            "does not have many workers",
-            "Experiment logs directory",
-            "not resumable",
-            "in eval mode",
-            "LeafSpec",
-        ):
-            warnings.filterwarnings("ignore", f".*{said}.*")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            threading.excepthook = hook
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
