@@ -15,6 +15,7 @@ from medsynth.cli.verbs import VERBS
 from medsynth.errors import MedsynthError
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.sampling import SAMPLERS, SamplingPlan
+from medsynth.training.gan_objective import GanObjective
 from medsynth.training.objective import Objective
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -105,4 +106,6 @@ def test_functions_have_the_defaults_of_the_configuration() -> None:
             "options": {**SamplingPlan.defaults(name), **plan.options},
         }
     assert yaml.safe_load(read_config("objective/edm")) == asdict(Objective())
+    gan = yaml.safe_load(read_config("objective/gan"))
+    assert {name: value for name, value in gan.items() if name != "_target_"} == asdict(GanObjective())
     assert ParametrisationPlan(**yaml.safe_load(read_config("parametrisation/edm"))) == ParametrisationPlan()

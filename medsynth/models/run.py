@@ -154,7 +154,7 @@ class Run:
     facts: Mapping[str, float | int]
 
     def sample(self, count: int, **settings: Any) -> Any:
-        """See DiffusionModel.sample, GanModel.sample."""
+        """See DiffusionModel.sample."""
         return self.model.sample(count, **settings)
 
 
@@ -182,7 +182,7 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[SampleModel, RunI
         layout, info = Layout.from_json(parts["layout"]), RunInfo.from_json(parts["info"])
         augmentation, said = parts["augmentation"], parts["parametrisation"]
         parametrisation = None if said is None else ParametrisationPlan.from_json(said)
-        modes = 0 if parametrisation is None else parametrisation.modes
+        modes = parametrisation.modes if parametrisation else 0
         if not all(isinstance(number, int) and 0 <= number < 2**16 for number in (augmentation, modes)):
             raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -202,8 +202,8 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[SampleModel, RunI
     try:
         if isinstance(network, Generator) is not (parametrisation is None):
             raise ValueError
-        parts_of = (layout, autoencoder, network, conditioner, augmentation)
-        model: SampleModel = DiffusionModel(*parts_of, parametrisation) if parametrisation else GanModel(*parts_of)
+        made_of = (layout, autoencoder, network, conditioner, augmentation)
+        model: SampleModel = DiffusionModel(*made_of, parametrisation) if parametrisation else GanModel(*made_of)
         if not _fits(network, told_widths(model)) or conditioner.style not in (0, style_width(len(layout.images))):
             raise ValueError
     except (AttributeError, TypeError, ValueError, ArithmeticError, RuntimeError):

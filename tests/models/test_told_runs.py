@@ -10,8 +10,8 @@ from medsynth.errors import RunError
 from medsynth.models import run as runs
 from medsynth.models.conditioner import Asked
 from medsynth.models.layout import Given, Layout
-from medsynth.models.model import told_widths
 from medsynth.models.run import load_run, save_run, save_weights
+from medsynth.models.sample_model import told_widths
 from medsynth.models.sampling import SamplingPlan
 from tests.models.told import ENCODER, GIVEN, INFO, LABEL, TEXT, layout, model, told
 from tests.words import TARGET, Letters

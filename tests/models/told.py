@@ -5,9 +5,10 @@ import torch
 from medsynth.geometry import Geometry
 from medsynth.models.conditioner import Conditioner
 from medsynth.models.layout import Given, ImageChannel, LabelChannel, Layout
-from medsynth.models.model import DiffusionModel, told_channels
+from medsynth.models.model import DiffusionModel
 from medsynth.models.parametrisation import ParametrisationPlan
 from medsynth.models.run import RunInfo
+from medsynth.models.sample_model import told_channels
 from medsynth.models.style import style_width
 from medsynth.nets.autoencoders import Haar
 from medsynth.nets.unet import UNet

@@ -58,3 +58,23 @@ def test_chest_xray_text(make_cases, tmp_path):
         generate(run, tmp_path / name, count=2, **settings)
         found = read_records(tmp_path / name / "samples.jsonl", SampleRecord)
         assert [dict(record.condition) for record in found] == [{"text": text}] * 2
+
+
+def test_hippocampus_gan(make_cases, tmp_path):
+    cases = make_cases(tmp_path / "cases", patients=20, units="arbitrary", shape=(12, 10, 9), affine=np.eye(4))
+    small = ("data.resampling.size=[8,12,10]", "model.features=[16,16]", "discriminator.features=[16,16]")
+    run = train(cases, tmp_path / "run", "hippocampus_gan", *small, "data.split.validation=0.2")
+    generate(run, tmp_path / "out", count=2, progress=False)
+    for record in read_records(tmp_path / "out" / "samples.jsonl", SampleRecord):
+        assert set(record.channels) == {"image", "label"}
+        assert record.geometry.shape == (8, 12, 10)
+
+
+def test_chest_xray_gan(make_cases, tmp_path):
+    classes = ("NORMAL", "PNEUMONIA")
+    cases = make_cases(tmp_path / "cases", patients=20, shape=(20, 18), affine=np.eye(4), units="grey", classes=classes)
+    small = ("data.resampling.size=[16,20]", "model.features=[16,16]", "discriminator.features=[16,16]")
+    run = train(cases, tmp_path / "run", "chest_xray_gan", *small, "data.split.validation=0.2", "data.batch_size=4")
+    generate(run, tmp_path / "out", count=2, progress=False)
+    found = read_records(tmp_path / "out" / "samples.jsonl", SampleRecord)
+    assert [record.condition["class"] for record in found] == list(classes)
