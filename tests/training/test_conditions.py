@@ -68,14 +68,14 @@ def test_each_attribute_is_dropped_by_itself_and_all_together(trained):
     vector = model.conditioner.vector({"class": "a", "age": 47}).repeat(2000, 1)
     tokens, given, present = torch.ones(2000, 2, 3), torch.ones(2000, 1, 2, 2), torch.ones(2000, 1, dtype=torch.bool)
     batch = Sample(given, vector, tokens, given, present, torch.arange(2000))
-    left, words, _, there = module._dropped(batch, list(range(2000)))
+    left, words, _, there = module.dropped(batch, list(range(2000)))
     has = {name: left[:, part].abs().sum(1) > 0 for name, part in model.conditioner.parts.items()}
     assert has["class"].float().mean().item() == pytest.approx(0.8, abs=0.03)
     assert has["age"].float().mean().item() == pytest.approx(0.8 * 0.5, abs=0.03)
     assert not (has["age"] & ~has["class"]).any()
     kept = left[has["age"]]
     assert torch.equal(kept, vector[: len(kept)])
-    assert torch.equal(module._dropped(Sample(*(part[:3] for part in batch)), [7, 8, 9])[0], left[7:10])
+    assert torch.equal(module.dropped(Sample(*(part[:3] for part in batch)), [7, 8, 9])[0], left[7:10])
     # What has no drop-out of its own is dropped with all.
     assert torch.equal(there[:, 0], has["class"])
     assert torch.equal(words.sum((1, 2)) > 0, has["class"])

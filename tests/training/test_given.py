@@ -75,7 +75,7 @@ def test_each_part_is_dropped_by_itself(cases, name):
     training, module = samples_of(cases, mixed_data(augmentation=Augmentation()), objective)
     batch = batch_of([training[number] for number in range(len(training.places))])
     before = module.model.tell(batch.vector, batch.tokens, batch.given, batch.present)
-    after = module.model.tell(*module._dropped(batch, batch.number.tolist()))
+    after = module.model.tell(*module.dropped(batch, batch.number.tolist()))
     parts = module.model.conditioner.parts
     for other, place in parts.items():
         same = torch.equal(before.vector[:, place], after.vector[:, place])
@@ -94,7 +94,7 @@ def test_all_at_once_is_the_null_of_guidance(cases):
     training, module = samples_of(cases, mixed_data(augmentation=Augmentation()), Objective(drop_condition=1))
     batch = batch_of([training[number] for number in range(4)])
     null = module.model.condition([Asked()] * 4, dropped=True)
-    for one, other in zip(module.model.tell(*module._dropped(batch, [0, 1, 2, 3])), null, strict=True):
+    for one, other in zip(module.model.tell(*module.dropped(batch, [0, 1, 2, 3])), null, strict=True):
         assert torch.equal(one, other)
         assert not one.any()
 
