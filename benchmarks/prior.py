@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 from medsynth.data.preparation import Preparation
@@ -26,6 +25,7 @@ from medsynth.data.split import split_patients
 from medsynth.diffusion.gaussian import GaussianPrior
 from medsynth.diffusion.noise import seeded_noise
 from medsynth.errors import MedsynthError
+from medsynth.metrics.membership import area
 from medsynth.models.conditioner import batch_condition
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import load_run
@@ -37,16 +37,8 @@ MOST_FOR_ERRORS = 64
 
 def latents(model: DiffusionModel, cases: Path, preparation: Preparation, records: list[CaseRecord], cache: Path):
     """(N, C, *spatial) latents of one slice or volume a patient, and the patients' condition vectors."""
-    label = preparation.layout.label
-    plan = CasePlan(
-        intensity=preparation.intensity,
-        label=label.name if label else None,
-        label_values=tuple(label.values) if label else (),
-        label_reach=label.reach if label else 0.0,
-        resampling=preparation.resampling,
-    )
     one = list({record.patient: record for record in records}.values())
-    prepared = PreparedCases(cases, one, plan, cache)
+    prepared = PreparedCases(cases, one, CasePlan.of(preparation), cache)
     x = torch.stack([prepared[index]["x"][len(prepared[index]["x"]) // 2] for index in range(len(one))])
     conditioner = model.conditioner
     return model.encode(x), torch.stack([conditioner.vector(conditioner.known(r.attributes)) for r in one])
@@ -86,13 +78,9 @@ def likeness(mean_map: Tensor, reference: Tensor, z: Tensor) -> np.ndarray:
     return (torch.fft.fftn(z - mean, dim=axes) * trace.conj()).real.flatten(1).sum(1).numpy()
 
 
-def area(inside: np.ndarray, outside: np.ndarray) -> str:
-    """AUC with the interval of Hanley and McNeil (1982)."""
-    n, m = len(inside), len(outside)
-    auc = mannwhitneyu(inside, outside).statistic / n / m
-    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-    error = np.sqrt(max(0, auc * (1 - auc) + (n - 1) * (q1 - auc**2) + (m - 1) * (q2 - auc**2)) / n / m)
-    return f"{auc:.3f} ({max(0, auc - 1.96 * error):.3f} to {min(1, auc + 1.96 * error):.3f})"
+def shown(inside: np.ndarray, outside: np.ndarray) -> str:
+    found = area(inside, outside)
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
 def every_band(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,18 +117,18 @@ def main() -> int:
     console.print(errors(model, fresh[:MOST_FOR_ERRORS], vectors[:MOST_FOR_ERRORS]))
     if len(prior.modes) and prior.factor == 1:
         told = [spanned(prior.mean_map, prior.modes, z[:, :rough]) for z in (seen, fresh)]
-        console.print(f"training patients told by the modes:    AUC {area(*told)}")
+        console.print(f"training patients told by the modes:    AUC {shown(*told)}")
         reference, others = fresh[::2, :rough], fresh[1::2, :rough]
         told = [likeness(prior.mean_map, reference, z) for z in (seen[:, :rough], others)]
-        console.print(f"training patients told by the mean map: AUC {area(*told)}")
+        console.print(f"training patients told by the mean map: AUC {shown(*told)}")
         scale = model.sigma_data.view(-1, *(1,) * (seen.ndim - 2))
         half, other = seen[::2] / scale, fresh / scale
         mean, modes = every_band(half)
         told = [spanned(mean, modes, z) for z in (half, other)]
-        console.print(f"control, modes of every band:           AUC {area(*told)}")
+        console.print(f"control, modes of every band:           AUC {shown(*told)}")
         half = seen[::2, :rough]
         told = [likeness(half.mean(0), reference, z) for z in (half, others)]
-        console.print(f"control, plain mean:                    AUC {area(*told)}")
+        console.print(f"control, plain mean:                    AUC {shown(*told)}")
     return 0
 
 

@@ -101,6 +101,19 @@ VERBS: Mapping[str, Verb] = {
             runtime=frozenset({"device", "progress"}),
         ),
         Verb(
+            name="audit",
+            summary="look whether synthetic scans are copies, and whether the model tells who was trained on",
+            function="medsynth.evidence.audit.run:audit",
+            inputs={
+                "samples": inputs.samples_content,
+                "run": inputs.run_content,
+                "cases": inputs.cases_content,
+            },
+            places=frozenset({"cache"}),
+            unfinished="the samples did not pass the audit: audit.json in out says why",
+            runtime=frozenset({"device", "progress"}),
+        ),
+        Verb(
             name="check",
             summary="look whether a folder names anyone",
             function="medsynth.identity.check:check",

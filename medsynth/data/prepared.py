@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from medsynth.data.preparation import Preparation
 from medsynth.data.resampling import Intensity, Resampling, read_case
 from medsynth.errors import MedsynthError, RunError
 from medsynth.files import disk_errors, sha256_json
@@ -49,6 +50,21 @@ class CasePlan:
     resampling: Resampling
     given: Mapping[str, Intensity] = field(default_factory=dict)
     label_given: bool = False
+
+    @classmethod
+    def of(cls, preparation: Preparation) -> "CasePlan":
+        """As a run's preparation says."""
+        layout = preparation.layout
+        label = layout.label or layout.given.label
+        return cls(
+            intensity={image.name: preparation.intensity[image.name] for image in layout.images},
+            label=label.name if label else None,
+            label_values=tuple(label.values) if label else (),
+            label_reach=label.reach if label else 0.0,
+            resampling=preparation.resampling,
+            given={name: preparation.intensity[name] for name in layout.given.images},
+            label_given=layout.given.label is not None,
+        )
 
     @property
     def made(self) -> int:

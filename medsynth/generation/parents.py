@@ -95,17 +95,7 @@ class Parents:
                 self._split = split_patients(cases, preparation.split)
         else:
             raise MedsynthError(f"parents: {folder} holds no {CASES_FILE} or {SAMPLES_FILE}; ingest the scans first")
-        label = layout.label or layout.given.label
-        images = [image.name for image in layout.images]
-        self.plan = CasePlan(
-            intensity={name: preparation.intensity[name] for name in images},
-            label=label.name if label else None,
-            label_values=tuple(label.values) if label else (),
-            label_reach=label.reach if label else 0.0,
-            resampling=preparation.resampling,
-            given={name: preparation.intensity[name] for name in layout.given.images},
-            label_given=layout.given.label is not None,
-        )
+        self.plan = CasePlan.of(preparation)
 
     def ids(self, split: str | None) -> list[str]:
         """All ids, or those of a split, in the folder's order."""

@@ -6,6 +6,7 @@ that reference. An image's `gap` is how much nearer its nearest training patient
 chance does to it is measured on real patients, each searched among all others ("leave one out"): none is a copy.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -32,13 +33,17 @@ class Scale(NamedTuple):
 class Nearness(NamedTuple):
     """Of every image: its largest standardised score among training and held-out patients, and which they are.
 
-    `training`, `held_out` (N,) in spreads; `nearest`, `nearest_held_out` (N,) columns.
+    `training`, `held_out` (N,) in spreads; `nearest`, `nearest_held_out` (N,) columns. `training_of_same`,
+    `held_out_of_same` (N,): the largest to be expected among as many references of either kind, drawn at random from
+    the larger one.
     """
 
     training: Array
     held_out: Array
     nearest: NDArray[np.intp]
     nearest_held_out: NDArray[np.intp]
+    training_of_same: Array
+    held_out_of_same: Array
 
     @property
     def gap(self) -> Array:
@@ -120,7 +125,9 @@ def nearness(scores: Array, training: NDArray[np.bool_], excluded: NDArray[np.bo
     standard = centred / np.maximum(spread, scale.spread)[..., None] - scale.offset
     best = np.where(np.isnan(standard), -np.inf, standard).max(axis=1)
     sides = [np.where(side, best, -np.inf) for side in (training, ~training)]
-    return Nearness(sides[0].max(1), sides[1].max(1), sides[0].argmax(1), sides[1].argmax(1))
+    same = min(int(training.sum()), int((~training).sum()))
+    alike = [np.array([best_of(row[np.isfinite(row)], same) for row in side]) for side in sides]
+    return Nearness(sides[0].max(1), sides[1].max(1), sides[0].argmax(1), sides[1].argmax(1), *alike)
 
 
 def fit_tail(gaps: Array) -> Tail:
@@ -202,11 +209,16 @@ def share_interval(hits: int, of: int) -> tuple[float, float]:
 
 def best_of(values: Array, size: int) -> float:
     """Expected largest of `size` of the values, drawn without replacement: like for like where sets differ in size."""
-    ordered = np.sort(values)
-    ranks = np.arange(1, len(ordered) + 1)
-    size = min(size, len(ordered))
-    below = stats.hypergeom(len(ordered), ranks, size).pmf(size)  # all of the draw at or below this rank
-    return float((ordered * np.diff(np.concatenate([[0.0], below]))).sum())
+    return float(np.sort(values) @ _weights(len(values), min(size, len(values))))
+
+
+@functools.lru_cache(maxsize=64)
+def _weights(count: int, size: int) -> Array:
+    """Chance of each rank, the smallest first, to be the largest of `size` of `count`."""
+    ranks = np.arange(1, count + 1)
+    below = stats.hypergeom(count, ranks, size).pmf(size)  # all of the draw at or below this rank
+    chance: Array = np.diff(np.concatenate([[0.0], below]))
+    return chance
 
 
 def _without(scores: Array, excluded: NDArray[np.bool_]) -> Array:

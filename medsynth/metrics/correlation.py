@@ -2,8 +2,8 @@
 
 Plain correlation says that any two heads are alike, so both images are whitened first (`WhiteGrid`). A copy may be of
 a whole image, of a slice of a volume or of a patch; three searches are made: `whole` under flips, right angles, small
-rotations and, by the fast Fourier transform, all shifts; `slices` and `patches` under flips and shifts near their place.
-Gain and offset don't matter.
+rotations and, by the fast Fourier transform, all shifts; `slices` and `patches` under flips and shifts near their
+place. Gain and offset don't matter.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Can it be told who was in the training set: the accuracy of an attack, with intervals, and what a size can measure."""
+"""Can it be told who was trained on: the accuracy of an attack, with intervals, and what a size can measure."""
 
 from typing import NamedTuple
 

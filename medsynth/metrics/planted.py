@@ -1,6 +1,6 @@
 """Copies made on purpose: training images changed in ways that a copy may come with, which a search has to find."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +33,7 @@ def kinds(rank: int) -> tuple[str, ...]:
 
 
 def plant(kind: str, source: Image, host: Image, setting: Setting, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A copy of `source` (C, *spatial); where only a part is copied, the rest is `host` (C, *spatial), a held-out image.
+    """A copy of `source` (C, *spatial); where only a part is one, the rest is `host` (C, *spatial), a held-out image.
 
     Raises:
         MedsynthError: a kind that is not known.

@@ -1,0 +1,113 @@
+"""From what was measured to pass, fail or cannot-assess, with every reason in words. What is unknown is not a pass."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from medsynth.audit_record import SampleVerdict, Verdict, worst
+from medsynth.evidence.audit.plan import CopyBars, MembershipPlan
+from medsynth.evidence.audit.search import Found, found_by_kind, is_whole
+from medsynth.metrics.planted import describe
+from medsynth.records import SampleRecord
+
+
+class Judged(NamedTuple):
+    """A verdict, and why it is not a pass."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+def judge_copies(found: Found, alarms: float, bars: CopyBars) -> Judged:
+    """Of the set: are there copies, and would the search have seen them?
+
+    Args:
+        found: of the search.
+        alarms: share of the draws in which real held-out patients raised an alarm.
+        bars: of conf/audit.yaml.
+    """
+    unknown, failed = [], []
+    if alarms > bars.false_alarms:
+        unknown.append(
+            f"real held-out patients in the samples' place raise an alarm in {alarms:.0%} of the draws, more than "
+            f"{bars.false_alarms:.0%}: chance is not understood here"
+        )
+    bar = bars.false_alarms / 2 / len(found.p)
+    for kind, (hits, of) in found_by_kind(found, bar).items():
+        if is_whole(kind) and hits < bars.least_found * of:
+            unknown.append(f"of {of} planted copies ({describe(kind)}) {hits} are found; copies may go unseen")
+    if found.flagged.any():
+        failed.append(
+            f"{int(found.flagged.sum())} of {len(found.p)} samples are nearer to a training patient than chance"
+        )
+    if found.count.p < bars.false_alarms / 2:
+        failed.append(
+            f"{found.count.count} of {found.count.of} samples are nearer to training than {found.count.share:.0%} of "
+            f"real patients are (p = {found.count.p:.2g})"
+        )
+    if failed and alarms <= bars.false_alarms:
+        return Judged("fail", (*failed, *unknown))
+    return Judged("cannot-assess" if unknown else "pass", (*unknown, *failed))
+
+
+def judge_membership(result: Mapping[str, Any], plan: MembershipPlan) -> Judged:
+    """Of the run: does it tell who was trained on, and would the attack have told it of a model that remembers?"""
+    area, controls = result["area"], result["controls"]
+    low, high = controls["held_out_halves"]
+    if area["low"] > plan.most_area:
+        return Judged(
+            "fail",
+            (
+                f"the model takes noise off its training patients' scans better than off others': AUC "
+                f"{area['value']:.2f} ({area['low']:.2f} to {area['high']:.2f})",
+            ),
+        )
+    unknown = []
+    if controls["remembering"]["low"] <= plan.most_area:
+        unknown.append("the attack does not see a denoiser that remembers everybody")
+    if not low <= 0.5 <= high:
+        unknown.append("the attack tells held-out patients from held-out patients")
+    if area["high"] > plan.most_area:
+        unknown.append(
+            f"membership: AUC {area['value']:.2f}, and its interval reaches {area['high']:.2f}, above "
+            f"{plan.most_area:g}; more held-out patients would tell"
+        )
+    return Judged("cannot-assess" if unknown else "pass", tuple(unknown))
+
+
+def judge_samples(
+    records: Sequence[SampleRecord], found: Found | None, untold: Sequence[bool], set_verdict: Judged
+) -> dict[str, SampleVerdict]:
+    """Every sample by itself.
+
+    A sample of a set that cannot be assessed cannot be either. A set that fails for its count, or its model, leaves
+    samples that are no copies "cannot-assess": which ones the count is about is not known.
+
+    Args:
+        records: of all samples.
+        found: of the search; None where it could not be made.
+        untold: samples whose own patients are not known one by one.
+        set_verdict: of the set.
+    """
+    verdicts = {}
+    beyond = [reason for reason in set_verdict.reasons if "samples are nearer to a training patient" not in reason]
+    for row, record in enumerate(records):
+        verdict: Verdict = "pass"
+        reason = ""
+        if found is not None and found.flagged[row]:
+            verdict, reason = "fail", "nearer to a training patient than chance makes it"
+        elif untold[row]:
+            verdict, reason = "cannot-assess", "made from scans of so many patients that they are not said one by one"
+        elif found is None or set_verdict.verdict == "cannot-assess" or beyond:
+            verdict, reason = "cannot-assess", beyond[0] if beyond else "no search could be made"
+        verdicts[record.id] = SampleVerdict(sha256=record.sha256, verdict=verdict, reason=reason)
+    return verdicts
+
+
+def overall(parts: Sequence[Judged], samples: Mapping[str, SampleVerdict]) -> Judged:
+    """Of everything together."""
+    reasons = [reason for part in parts for reason in part.reasons]
+    verdict = worst([*(part.verdict for part in parts), *(sample.verdict for sample in samples.values())])
+    untold = sum(sample.verdict == "cannot-assess" for sample in samples.values())
+    if untold and not reasons:
+        reasons.append(f"{untold} samples are made from scans of so many patients that they are not said one by one")
+    return Judged(verdict, tuple(dict.fromkeys(reasons)))
