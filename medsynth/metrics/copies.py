@@ -54,12 +54,12 @@ class Nearness(NamedTuple):
 class Tail(NamedTuple):
     """Upper tail of the gaps that chance makes: above `threshold` lies a share of them, `excess` beyond it on average.
 
-    `count` gaps lie in the tail, of `total`; `twins` were left out: real images that a copy could not be told from.
+    `size` gaps lie in the tail, of `total`; `twins` were left out: real images that a copy could not be told from.
     """
 
     threshold: float
     excess: float
-    count: int
+    size: int
     total: int
     twins: NDArray[np.intp]
 
@@ -71,17 +71,17 @@ class Tail(NamedTuple):
         threshold nothing is claimed: the share of the tail.
         """
         excess = np.maximum(np.asarray(gaps) - self.threshold, 0)
-        chance: Array = self.count / self.total * (1 + excess / (self.count * self.excess)) ** -float(self.count)
-        return np.clip(chance, 0, 1)
+        chance: Array = self.size / self.total * (1 + excess / (self.size * self.excess)) ** -float(self.size)
+        return chance
 
 
 class TailCount(NamedTuple):
-    """`count` of `of` images lie above what a share `share` of the reals exceed; `p` of so many by chance.
+    """`above` of `of` images lie above what a share `share` of the reals exceed; `p` of so many by chance.
 
     `least` is the smallest count that would have had p < alpha.
     """
 
-    count: int
+    above: int
     of: int
     share: float
     p: float
@@ -222,7 +222,8 @@ def _weights(count: int, size: int) -> Array:
 
 
 def _without(scores: Array, excluded: NDArray[np.bool_]) -> Array:
-    return np.where(excluded[:, None], np.nan, scores)
+    kept: Array = np.where(excluded[:, None], np.nan, scores)
+    return kept
 
 
 def _rows(scores: Array, training: NDArray[np.bool_]) -> tuple[Array, Array]:

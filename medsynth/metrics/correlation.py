@@ -8,6 +8,7 @@ place. Gain and offset don't matter.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -123,9 +124,9 @@ class Searcher:
         """
         best = torch.full((plain.shape[1], len(of), len(white)), -1.0)
         for box in of:
-            own = self._unit(plain[(..., *box.place)].flatten(2), box)
+            own = self._unit(_cut(plain, box).flatten(2), box)
             for near in box.near(self.fine.shape):
-                there = self._unit(white[(..., *near.place)].flatten(1), box)
+                there = self._unit(_cut(white, near).flatten(1), box)
                 for flip, correlation in enumerate(own @ there.T):
                     column = best[:, box.mirrored[flip]]
                     torch.maximum(column, correlation, out=column)
@@ -133,8 +134,14 @@ class Searcher:
 
     def _unit(self, values: Tensor, box: Box) -> Tensor:
         usual = (np.prod(box.sides) / np.prod(self.fine.shape)) ** 0.5
-        return values / values.norm(dim=-1, keepdim=True).clamp(min=_LEAST_NORM * usual)
+        unit: Tensor = values / values.norm(dim=-1, keepdim=True).clamp(min=_LEAST_NORM * usual)
+        return unit
 
 
 def _in_batches(grid: WhiteGrid, images: Tensor) -> Tensor:
-    return torch.cat([grid(part) for part in images.split(64)])
+    return torch.cat([grid(part) for part in torch.split(images, 64)])
+
+
+def _cut(white: Tensor, box: Box) -> Tensor:
+    place: tuple[Any, ...] = (..., *box.place)
+    return white[place]

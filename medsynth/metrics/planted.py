@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from medsynth.errors import MedsynthError
-from medsynth.metrics.turns import flips, small_rotations, turned
+from medsynth.metrics.turns import small_rotations, turned
 
 Image = NDArray[np.floating]
 SHIFT, FLIP, ROTATION, GAIN, NOISE = "shift", "flip", "rotation", "gain", "noise"
@@ -78,20 +78,21 @@ def _shifted(image: Image, setting: Setting, rng: np.random.Generator, most: int
 
 def _flipped(image: Image, setting: Setting, rng: np.random.Generator) -> Image:
     del setting
-    turn = flips(image.ndim - 1)[1 << int(rng.integers(image.ndim - 1))]
-    return np.flip(image, [1 + axis for axis, marked in enumerate(turn.flips) if marked])
+    return np.flip(image, 1 + int(rng.integers(image.ndim - 1)))
 
 
 def _rotated(image: Image, setting: Setting, rng: np.random.Generator, least: float = 5.0) -> Image:
     degrees = float(rng.uniform(least, 5.0) * rng.choice((-1, 1)))
     planes = small_rotations(image.ndim - 1, (degrees,))
     turn = planes[int(rng.integers(len(planes)))]
-    return turned(torch.from_numpy(np.ascontiguousarray(image))[None], turn, setting.spacing)[0].numpy()
+    rotated: Image = turned(torch.from_numpy(np.ascontiguousarray(image))[None], turn, setting.spacing)[0].numpy()
+    return rotated
 
 
 def _louder(image: Image, setting: Setting, rng: np.random.Generator) -> Image:
     gain, offset = np.exp(rng.uniform(np.log(0.7), np.log(1.4))), rng.uniform(-0.1, 0.1)
-    return image * gain + offset * (setting.high - setting.low)
+    louder: Image = image * gain + offset * (setting.high - setting.low)
+    return louder
 
 
 def _noisy(image: Image, setting: Setting, rng: np.random.Generator) -> Image:
@@ -101,8 +102,8 @@ def _noisy(image: Image, setting: Setting, rng: np.random.Generator) -> Image:
 def _mixed(image: Image, setting: Setting, rng: np.random.Generator) -> Image:
     for change in (_louder, _noisy):
         image = change(image, setting, rng)
-    image = _rotated(image.astype(np.float32), setting, rng, least=0.0)
-    return _shifted(image, setting, rng, least=0)
+    turned_too = _rotated(image.astype(np.float32), setting, rng, least=0.0)
+    return _shifted(turned_too, setting, rng, least=0)
 
 
 def _blended(source: Image, host: Image, *, thin: bool, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -120,4 +121,5 @@ def _blended(source: Image, host: Image, *, thin: bool, rng: np.random.Generator
         weight = ndimage.gaussian_filter(weight, 0.7)
     here, there = (image[(slice(None), *box)] for image in (source, host))
     fitted = (source - here.mean()) / max(float(here.std()), 1e-6) * float(there.std()) + there.mean()
-    return (host * (1 - weight) + fitted * weight).astype(np.float32)
+    blended: NDArray[np.float32] = (host * (1 - weight) + fitted * weight).astype(np.float32)
+    return blended

@@ -39,7 +39,8 @@ class WhiteGrid:
     def __call__(self, images: Tensor) -> Tensor:
         """Images (N, C, *spatial), real or not -> (N, C, *shape), of norm 1 or all 0."""
         flat = torch.fft.irfftn(self._coarse(images) * self._filter, s=self.shape, dim=self.dims)
-        return flat / flat.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, *(1,) * len(self.shape))
+        unit: Tensor = flat / flat.flatten(1).norm(dim=1).clamp(min=1e-12).view(-1, 1, *(1,) * len(self.shape))
+        return unit
 
     def _coarse(self, images: Tensor) -> Tensor:
         """Spectra (N, C, *frequencies) of the coarse grid: the lowest frequencies of the tapered images."""

@@ -42,7 +42,8 @@ class Material(NamedTuple):
     def excluded(self) -> NDArray[np.bool_]:
         """(N, M): reals that a sample is not compared with, its own patients where it was made from scans."""
         own = [set((record.patient or "").split(".")) for record in self.records]
-        return np.array([[patient in keys for patient in self.patients] for keys in own], dtype=bool)
+        rows = [[patient in keys for patient in self.patients] for keys in own]
+        return np.array(rows, dtype=bool).reshape(len(own), len(self.patients))
 
     def untold(self) -> NDArray[np.bool_]:
         """(N,): samples whose own patients are not said one by one, so that nobody can leave them out."""

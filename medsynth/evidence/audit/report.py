@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from medsynth.audit_record import SCHEMA, SampleVerdict
-from medsynth.evidence.audit.material import Material
 from medsynth.evidence.audit.plan import AuditPlan, CopyBars
-from medsynth.evidence.audit.search import Found, found_by_kind, is_whole
+from medsynth.evidence.audit.search import Found, Searched, is_whole
 from medsynth.evidence.audit.verdict import Judged
 from medsynth.metrics.copies import share_interval, smallest_rate
 from medsynth.metrics.planted import describe
@@ -56,14 +55,20 @@ def audit_json(
     return content
 
 
-def copies_json(found: Found, judged: Judged, alarms: float, bars: CopyBars, material: Material) -> dict[str, Any]:
+def copies_json(
+    found: Found,
+    searched: Searched,
+    planted: Mapping[str, tuple[int, int]],
+    judged: Judged,
+    alarms: float,
+    bars: CopyBars,
+) -> dict[str, Any]:
     """What the search found of the set, with its controls and what it could not have seen."""
     size = len(found.p)
-    kinds = found_by_kind(found, bars.false_alarms / 2 / size)
-    planted, blind = [], []
-    for kind, (hits, of) in kinds.items():
+    controls, blind = [], []
+    for kind, (hits, of) in planted.items():
         low, high = share_interval(hits, of)
-        planted.append(
+        controls.append(
             {
                 "kind": kind,
                 "what": describe(kind),
@@ -75,35 +80,35 @@ def copies_json(found: Found, judged: Judged, alarms: float, bars: CopyBars, mat
         )
         if hits < bars.least_found * of:
             blind.append(f"copies of this kind would mostly not be seen here: {describe(kind)}")
-    whole = [pair for kind, pair in kinds.items() if is_whole(kind)]
+    whole = [pair for kind, pair in planted.items() if is_whole(kind)]
     low, _ = share_interval(sum(hits for hits, _ in whole), sum(of for _, of in whole))
     return {
         "verdict": judged.verdict,
         "flagged": int(found.flagged.sum()),
         "flag_bar": bars.false_alarms / 2,
-        "tail_count": {**found.count._asdict(), "smallest_rate": found.count.least / size},
+        "tail_count": {**found.tail._asdict(), "smallest_rate": found.tail.least / size},
         "smallest_rate": smallest_rate(size, low),
         "families": {
             name: {
                 "threshold": family.tail.threshold,
                 "excess": family.tail.excess,
-                "tail": family.tail.count,
+                "tail": family.tail.size,
                 "real_patients": family.tail.total,
                 "real_gap": [float(q) for q in np.quantile(family.real.gap, (0.05, 0.5, 0.95))],
                 "sample_gap": [float(q) for q in np.quantile(family.samples.gap, (0.05, 0.5, 0.95))],
             }
             for name, family in found.families.items()
         },
-        "features": found.extractors,
+        "features": searched.extractors,
         "twins": int(found.twins.sum()),
-        "controls": {"planted": planted, "held_out_stand_ins": {"draws": bars.stand_ins, "alarms": alarms}},
+        "controls": {"planted": controls, "held_out_stand_ins": {"draws": bars.stand_ins, "alarms": alarms}},
         "cannot_tell": [
             *blind,
             "a copy of less than a patch or a slice, and one that is turned by much more than the rotations tried",
             "label maps are not searched",
             *(["two keys may be one patient: some real cases are as near as copies"] if found.twins.any() else []),
         ],
-        "images": {"training": int(material.training.sum()), "held_out": int((~material.training).sum())},
+        "images": {"training": int(searched.training.sum()), "held_out": int((~searched.training).sum())},
     }
 
 

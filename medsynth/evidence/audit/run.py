@@ -17,7 +17,7 @@ from medsynth.evidence.audit.material import OTHER_CASES, Material, are_its_case
 from medsynth.evidence.audit.pairs import NEAREST_FOLDER, PAIRS_FOLDER, draw, lay, nearest, suspected
 from medsynth.evidence.audit.plan import AuditPlan, CopyBars, MembershipPlan
 from medsynth.evidence.audit.report import audit_json, copies_json, finite, sample_rows
-from medsynth.evidence.audit.search import Fit, Found, false_alarms, search
+from medsynth.evidence.audit.search import Found, false_alarms, find, found_by_kind, search
 from medsynth.evidence.audit.verdict import Judged, judge_copies, judge_membership, judge_samples, overall
 from medsynth.files import sha256_file, write_text
 from medsynth.metrics.correlation import Searcher, SearchPlan
@@ -53,7 +53,7 @@ class Audit:
             stand_ins = copies["controls"]["held_out_stand_ins"]
             lines += [
                 f"  copies: {copies['flagged']} of {content['inputs']['samples']} samples flagged; "
-                f"{copies['tail_count']['count']} in the tail (p = {copies['tail_count']['p']:.2g}); a rate of "
+                f"{copies['tail_count']['above']} in the tail (p = {copies['tail_count']['p']:.2g}); a rate of "
                 f"{copies['smallest_rate']:.1%} would have been seen",
                 f"  planted copies found: {found}",
                 f"  alarms over real held-out patients: {stand_ins['alarms']:.0%} of {stand_ins['draws']} draws",
@@ -211,9 +211,12 @@ def _copies(
     def step(done: int) -> None:
         bar.update(task, advance=done)
 
-    found = search(material, plan, seed, fit=fit_features, step=step)
-    alarms = false_alarms(found, material, plan.copies, seed)
-    judged = judge_copies(found, alarms, plan.copies)
+    bars = plan.copies
+    searched = search(material, plan, seed, fit=fit_features, step=step)
+    found = find(searched, bars)
+    alarms = false_alarms(searched, found.twins, bars, seed)
+    planted = found_by_kind(found, searched.kinds, bars.false_alarms / 2 / len(found.p))
+    judged = judge_copies(found, planted, alarms, bars)
     searcher = Searcher(material.reals, material.spacing, plan.search)
     lines = []
     for folder, rows in ((PAIRS_FOLDER, suspected(found)), (NEAREST_FOLDER, nearest(found))):
@@ -233,7 +236,7 @@ def _copies(
                 }
             )
     write_text(out / PAIRS_FILE, "".join(json.dumps(finite(line), sort_keys=True) + "\n" for line in lines))
-    return found, judged, copies_json(found, judged, alarms, plan.copies, material)
+    return found, judged, copies_json(found, searched, planted, judged, alarms, bars)
 
 
 def _membership(
@@ -284,6 +287,3 @@ def _device(device: str) -> str:
     import torch
 
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-
-
-__all__ = ["Audit", "Fit", "audit"]

@@ -41,23 +41,45 @@ class Family(NamedTuple):
     tail: Tail
 
 
+class Rows(NamedTuple):
+    """Which images of a search are what: indices of samples, planted copies and calibration patients."""
+
+    samples: NDArray[np.intp]
+    planted: NDArray[np.intp]
+    real: NDArray[np.intp]
+
+
 class Found(NamedTuple):
     """What the search found.
 
-    `families` by name; `p` (N,) of every sample over all families; `flagged` (N,); `count` of the set;
-    `kinds` (P,) and `sources` (P,) of the planted copies, `planted_p` (P,); `real_p` (R,) of the calibration patients,
-    rows `calibration` (R,) of the reals, `twins` (R,) whether one was left out of a tail; `extractors` name and hash.
+    `families` by name; `p` (N,) of every sample over all families; `flagged` (N,); `tail` of the set;
+    `planted_p` (P,) of the planted copies; `real_p` (R,) of the calibration patients; `twins` (R,) which of them were
+    left out of a tail.
     """
 
     families: dict[str, Family]
     p: Array
     flagged: NDArray[np.bool_]
-    count: TailCount
-    kinds: NDArray[np.str_]
+    tail: TailCount
     planted_p: Array
-    calibration: NDArray[np.intp]
     real_p: Array
     twins: NDArray[np.bool_]
+
+
+class Searched(NamedTuple):
+    """What was compared: `scores` (K, V, M) by family, `excluded` (K, M), which `rows` of K are what.
+
+    `training` (M,); `kinds` (P,) of the planted copies and `sources` (P,), the reals that they are of; `calibration` (R,) rows of the reals; `extractors`: name and
+    hash of each.
+    """
+
+    scores: dict[str, Array]
+    excluded: NDArray[np.bool_]
+    training: NDArray[np.bool_]
+    rows: Rows
+    kinds: NDArray[np.str_]
+    sources: NDArray[np.intp]
+    calibration: NDArray[np.intp]
     extractors: list[dict[str, str]]
 
 
@@ -68,8 +90,8 @@ def search(
     *,
     fit: Fit = fit_features,
     step: Callable[[int], None] | None = None,
-) -> Found:
-    """Search every sample, planted copy and calibration patient among all real patients.
+) -> Searched:
+    """Compare every sample, planted copy and calibration patient with all real patients.
 
     Args:
         material: samples and reals.
@@ -80,36 +102,46 @@ def search(
     """
     rng = np.random.default_rng((seed, 1))
     calibration = calibration_rows(material, plan.copies.calibration, rng)
-    copies, made, hosts = planted_copies(material, plan.copies.planted, rng)
+    copies, made, sources, hosts = planted_copies(material, plan.copies.planted, rng)
     images = torch.cat([material.samples, copies, material.reals[calibration]])
-    n, p = len(material.samples), len(copies)
-    excluded = np.concatenate(
-        [
-            material.excluded(),
-            material.patients[hosts][:, None] == material.patients[None],
-            material.patients[calibration][:, None] == material.patients[None],
-        ]
-    )
+    ends = np.cumsum([len(material.samples), len(copies), len(calibration)])
+    own = material.patients[np.concatenate([hosts, calibration])]
+    excluded = np.concatenate([material.excluded(), own[:, None] == material.patients[None]])
     searcher = Searcher(material.reals, material.spacing, plan.search)
-    scores: dict[str, Array] = {name: fisher(values) for name, values in searcher(images, material.reals, step).items()}
+    scores: dict[str, Array] = {name: fisher(each) for name, each in searcher(images, material.reals, step).items()}
     extractors = [fit(material.reals[:, channel].numpy()) for channel in range(material.reals.shape[1])]
     scores[FEATURES] = feature_scores(images, material.reals, extractors, material.spacing)
+    return Searched(
+        scores,
+        excluded,
+        material.training,
+        Rows(np.arange(ends[0]), np.arange(ends[0], ends[1]), np.arange(ends[1], ends[2])),
+        made,
+        sources,
+        calibration,
+        [{"name": extractor.name, "sha256": extractor.sha256} for extractor in extractors],
+    )
+
+
+def find(searched: Searched, bars: CopyBars) -> Found:
+    """What stands out, measured by what chance does to the calibration patients."""
+    rows = searched.rows
     families = {}
-    for name, values in scores.items():
-        scale = fit_scale(values[n + p :], material.training, excluded[n + p :])
-        near = nearness(values, material.training, excluded, scale)
-        parts = [Nearness(*(part[rows] for part in near)) for rows in (slice(n), slice(n, n + p), slice(n + p, None))]
-        families[name] = Family(*parts, fit_tail(parts[2].gap))
-    chances = [_p(families, which) for which in ("samples", "planted", "real")]
-    bar = plan.copies.false_alarms / 2
-    twins = np.zeros(len(calibration), dtype=bool)
+    for name, scores in searched.scores.items():
+        real, training = scores[rows.real], searched.training
+        scale = fit_scale(real, training, searched.excluded[rows.real])
+        near = [nearness(scores[some], training, searched.excluded[some], scale) for some in rows]
+        families[name] = Family(samples=near[0], planted=near[1], real=near[2], tail=fit_tail(near[2].gap))
+    twins = np.zeros(len(rows.real), dtype=bool)
     for family in families.values():
         twins[family.tail.twins] = True
-    count = tail_count(_spread(families, "samples"), _spread(families, "real")[~twins], alpha=bar)
-    named = [{"name": extractor.name, "sha256": extractor.sha256} for extractor in extractors]
-    return Found(
-        families, chances[0], flagged(chances[0], bar), count, made, chances[1], calibration, chances[2], twins, named
+    samples, planted, known = (
+        combined([family.tail.p(getattr(family, which).gap) for family in families.values()])
+        for which in ("samples", "planted", "real")
     )
+    bar = bars.false_alarms / 2
+    tail = tail_count(_spread(families, "samples"), _spread(families, "real")[~twins], alpha=bar)
+    return Found(families, samples, flagged(samples, bar), tail, planted, known, twins)
 
 
 def calibration_rows(material: Material, most: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -124,20 +156,21 @@ def calibration_rows(material: Material, most: int, rng: np.random.Generator) ->
 
 def planted_copies(
     material: Material, each: int, rng: np.random.Generator
-) -> tuple[Tensor, NDArray[np.str_], NDArray[np.intp]]:
-    """`each` copies of every kind; their kinds, and the rows of the held-out images that they are blended with."""
+) -> tuple[Tensor, NDArray[np.str_], NDArray[np.intp], NDArray[np.intp]]:
+    """`each` copies of every kind; their kinds, the reals that they are of, and those that they are blended with."""
     training, held_out = np.flatnonzero(material.training), np.flatnonzero(~material.training)
     low, high = intensity_range(material.reals.numpy())
     setting = Setting(material.spacing, low, high)
-    copies, made, hosts = [], [], []
+    copies, made, sources, hosts = [], [], [], []
     for kind in kinds(material.reals.ndim - 2):
         for _ in range(each):
             source, host = int(rng.choice(training)), int(rng.choice(held_out))
             copy = plant(kind, material.reals[source].numpy(), material.reals[host].numpy(), setting, rng)
             copies.append(torch.from_numpy(copy))
             made.append(kind)
+            sources.append(source)
             hosts.append(host)
-    return torch.stack(copies), np.array(made), np.array(hosts)
+    return torch.stack(copies), np.array(made), np.array(sources), np.array(hosts)
 
 
 def feature_scores(
@@ -158,44 +191,47 @@ def feature_scores(
     return scores
 
 
-def false_alarms(found: Found, material: Material, bars: CopyBars, seed: int) -> float:
+def false_alarms(searched: Searched, twins: NDArray[np.bool_], bars: CopyBars, seed: int) -> float:
     """The share of draws in which half of the held-out patients, in the samples' place, raise an alarm.
 
-    The tails are measured anew on all other patients of the calibration.
+    They are no references then, and everything is measured anew on the other patients.
+
+    Args:
+        searched: of the audit.
+        twins: (R,) calibration patients who are left out.
+        bars: of the audit.
+        seed: of the draws.
     """
     rng = np.random.default_rng((seed, 2))
-    held_out = np.flatnonzero(~material.training[found.calibration] & ~found.twins)
-    alarms = 0
-    for _ in range(bars.stand_ins):
-        half = rng.permutation(held_out)[: len(held_out) // 2]
-        rest = np.setdiff1d(np.flatnonzero(~found.twins), half)
-        alarms += alarm(found.families, half, rest, bars.false_alarms)
-    return alarms / bars.stand_ins
+    held_out = np.flatnonzero(~searched.training[searched.calibration] & ~twins)
+    halves = (rng.permutation(held_out)[: len(held_out) // 2] for _ in range(bars.stand_ins))
+    return float(np.mean([alarm(find(stand_in(searched, half), bars), bars) for half in halves]))
 
 
-def alarm(families: Mapping[str, Family], rows: NDArray[np.intp], rest: NDArray[np.intp], level: float) -> bool:
-    """Whether real patients `rows` would fail as a set of samples, measured by patients `rest`."""
-    chances = [fit_tail(family.real.gap[rest]).p(family.real.gap[rows]) for family in families.values()]
-    spread = _spread(families, "real")
-    count = tail_count(spread[rows], spread[rest], alpha=level / 2)
-    return bool(flagged(combined(chances), level / 2).any() or count.p < level / 2)
+def stand_in(searched: Searched, some: NDArray[np.intp]) -> Searched:
+    """The search as if calibration patients `some` were the samples, and no references to anybody."""
+    real = searched.rows.real
+    own = searched.excluded[real[some]].any(0)  # all images of these patients
+    rows = Rows(real[some], searched.rows.planted[:0], np.delete(real, some))
+    return searched._replace(excluded=searched.excluded | own, rows=rows)
 
 
-def found_by_kind(found: Found, bar: float) -> dict[str, tuple[int, int]]:
-    """Of every kind of planted copies, how many have p below `bar`, and of how many."""
+def alarm(found: Found, bars: CopyBars) -> bool:
+    """Whether a set fails: a flagged sample, or too many in the tail."""
+    return bool(found.flagged.any() or found.tail.p < bars.false_alarms / 2)
+
+
+def found_by_kind(found: Found, made: NDArray[np.str_], bar: float) -> dict[str, tuple[int, int]]:
+    """Of every kind of planted copies, how many have p at most `bar`, and of how many; `made` (P,) are their kinds."""
     return {
-        str(kind): (int((found.planted_p[found.kinds == kind] <= bar).sum()), int((found.kinds == kind).sum()))
-        for kind in dict.fromkeys(found.kinds)
+        str(kind): (int((found.planted_p[made == kind] <= bar).sum()), int((made == kind).sum()))
+        for kind in dict.fromkeys(made)
     }
 
 
 def is_whole(kind: str) -> bool:
     """Whether a kind of copy has to be found; copies of parts are found where the size allows."""
     return kind not in PARTIAL
-
-
-def _p(families: Mapping[str, Family], which: str) -> Array:
-    return combined([family.tail.p(getattr(family, which).gap) for family in families.values()])
 
 
 def _spread(families: Mapping[str, Family], which: str) -> Array:

@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 
 from medsynth.audit_record import SampleVerdict, Verdict, worst
 from medsynth.evidence.audit.plan import CopyBars, MembershipPlan
-from medsynth.evidence.audit.search import Found, found_by_kind, is_whole
+from medsynth.evidence.audit.search import Found, is_whole
 from medsynth.metrics.planted import describe
 from medsynth.records import SampleRecord
+
+_NEARER = "are nearer to a training patient than chance makes them"
 
 
 class Judged(NamedTuple):
@@ -17,11 +19,12 @@ class Judged(NamedTuple):
     reasons: tuple[str, ...]
 
 
-def judge_copies(found: Found, alarms: float, bars: CopyBars) -> Judged:
+def judge_copies(found: Found, planted: Mapping[str, tuple[int, int]], alarms: float, bars: CopyBars) -> Judged:
     """Of the set: are there copies, and would the search have seen them?
 
     Args:
         found: of the search.
+        planted: of every kind of planted copies how many were found, and of how many.
         alarms: share of the draws in which real held-out patients raised an alarm.
         bars: of conf/audit.yaml.
     """
@@ -31,18 +34,17 @@ def judge_copies(found: Found, alarms: float, bars: CopyBars) -> Judged:
             f"real held-out patients in the samples' place raise an alarm in {alarms:.0%} of the draws, more than "
             f"{bars.false_alarms:.0%}: chance is not understood here"
         )
-    bar = bars.false_alarms / 2 / len(found.p)
-    for kind, (hits, of) in found_by_kind(found, bar).items():
+    for kind, (hits, of) in planted.items():
         if is_whole(kind) and hits < bars.least_found * of:
             unknown.append(f"of {of} planted copies ({describe(kind)}) {hits} are found; copies may go unseen")
     if found.flagged.any():
         failed.append(
             f"{int(found.flagged.sum())} of {len(found.p)} samples are nearer to a training patient than chance"
         )
-    if found.count.p < bars.false_alarms / 2:
+    if found.tail.p < bars.false_alarms / 2:
         failed.append(
-            f"{found.count.count} of {found.count.of} samples are nearer to training than {found.count.share:.0%} of "
-            f"real patients are (p = {found.count.p:.2g})"
+            f"{found.tail.above} of {found.tail.of} samples are nearer to training than {found.tail.share:.0%} of "
+            f"real patients are (p = {found.tail.p:.2g})"
         )
     if failed and alarms <= bars.false_alarms:
         return Judged("fail", (*failed, *unknown))
@@ -89,7 +91,7 @@ def judge_samples(
         set_verdict: of the set.
     """
     verdicts = {}
-    beyond = [reason for reason in set_verdict.reasons if "samples are nearer to a training patient" not in reason]
+    beyond = [reason for reason in set_verdict.reasons if _NEARER not in reason]
     for row, record in enumerate(records):
         verdict: Verdict = "pass"
         reason = ""
