@@ -27,6 +27,21 @@ def runs_content(key: str, folder: Path) -> str:
     return _all(key, folder, "run.json", run_content)
 
 
+def evaluation_content(key: str, folder: Path) -> str:
+    """Hash of an evaluation: evaluation.json."""
+    return _index(key, folder, "evaluation.json", "evaluate")
+
+
+def audit_content(key: str, folder: Path) -> str:
+    """Hash of an audit: audit.json."""
+    return _index(key, folder, "audit.json", "audit")
+
+
+def utility_content(key: str, folder: Path) -> str:
+    """Hash of a measurement of usefulness: utility.json."""
+    return _index(key, folder, "utility.json", "utility")
+
+
 def parents_content(key: str, folder: Path) -> str:
     """Hash of a folder of cases or of samples."""
     return samples_content(key, folder) if (folder / "samples.jsonl").is_file() else cases_content(key, folder)

@@ -114,6 +114,19 @@ VERBS: Mapping[str, Verb] = {
             runtime=frozenset({"device", "progress"}),
         ),
         Verb(
+            name="report",
+            summary="one page, a model card and a data sheet from what was found",
+            function="medsynth.evidence.reporting.run:report",
+            inputs={
+                "evaluation": inputs.evaluation_content,
+                "audit": inputs.audit_content,
+                "utility": inputs.utility_content,
+                "samples": inputs.samples_content,
+                "run": inputs.run_content,
+            },
+            runtime=frozenset(),
+        ),
+        Verb(
             name="check",
             summary="look whether a folder names anyone",
             function="medsynth.identity.check:check",

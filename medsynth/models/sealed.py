@@ -68,3 +68,19 @@ def read_sealed(path: Path, device: str | torch.device = "cpu") -> Sealed:
             f"checkpoint {path.name} holds more than weights and is not read; ask where it comes from for a clean one"
         ) from None
     return Sealed(content, digest)
+
+
+def sealed_sha256(path: Path) -> str:
+    """The digest that a sealed file names in its first line; nothing else of it is read.
+
+    Raises:
+        RunError: missing or not sealed.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER)
+    except OSError:
+        raise RunError(f"checkpoint {path.name} is missing or cannot be read; copy the run again") from None
+    if head[: len(_MAGIC)] != _MAGIC:
+        raise RunError(f"{path.name} is no medsynth checkpoint; name a run that `medsynth train` made")
+    return head[len(_MAGIC) : _HEADER - 1].decode("ascii", "replace")

@@ -1,0 +1,1 @@
+"""One page, a model card and a data sheet from what evaluate, audit and utility found."""
