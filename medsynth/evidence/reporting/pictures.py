@@ -97,7 +97,7 @@ def pairs(audit: Found | None, hidden: str, flagged: bool) -> list[Shown]:
     """The audit's flagged pairs, or its nearest others; at most 40, none where reals are left out."""
     if audit is None or hidden:
         return []
-    found = []
+    found: list[Shown] = []
     for entry in _pairs(audit.folder):
         if bool(entry.get("flagged", True)) == flagged and len(found) < MOST_PAIRS:
             said = [f"{text} {_said(entry[key])}" for key, text in _SAID.items() if entry.get(key) is not None]

@@ -12,7 +12,7 @@ class Table(NamedTuple):
     title: str
     note: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 def audit_tables(audit: Mapping[str, Any]) -> list[Table]:
