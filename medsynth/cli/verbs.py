@@ -127,6 +127,12 @@ VERBS: Mapping[str, Verb] = {
             runtime=frozenset(),
         ),
         Verb(
+            name="export",
+            summary="bring synthetic scans to where people work: DICOM",
+            function="medsynth.export.run:export",
+            inputs={"samples": inputs.samples_content, "audit": inputs.audit_content},
+        ),
+        Verb(
             name="check",
             summary="look whether a folder names anyone",
             function="medsynth.identity.check:check",

@@ -1,0 +1,175 @@
+"""Export a folder of samples: the gate first, then a study a sample, then the list of all that was written."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from medsynth import __version__
+from medsynth.data.nifti import read_nifti
+from medsynth.data.progress import progress_bar
+from medsynth.errors import GeometryError, MedsynthError, UnreadableError
+from medsynth.export.dicom import Series, encoded, sample_series
+from medsynth.export.dicom_settings import EXPORTER, DicomSettings
+from medsynth.export.gate import Gate, cleared
+from medsynth.files import inside, sha256_file, write_bytes, write_json
+from medsynth.records import SAMPLES_FILE, SampleRecord, read_records
+
+EXPORT_FILE = "export.json"
+DICOM_FOLDER = "dicom"
+_PLAIN = re.compile(r"s\d{6}\Z")
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written, and what stayed behind."""
+
+    studies: int
+    objects: int
+    flagged: int
+    unaudited: int
+    folder: Path
+
+    @property
+    def summary(self) -> str:
+        """For the terminal."""
+        said = f"{self.studies} studies, {self.objects} objects in {self.folder}"
+        said += f"; {self.flagged} samples left out: the audit flagged them" if self.flagged else ""
+        return said + (f"; {self.unaudited} went out without a passed audit, and say so" if self.unaudited else "")
+
+
+def export(
+    samples: Path,
+    out: Path,
+    *,
+    format: Literal["dicom"] = "dicom",  # the command's own word
+    audit: Path | None = None,
+    unaudited: str | None = None,
+    dicom: DicomSettings | None = None,
+    progress: bool = True,
+) -> ExportReport:
+    """Write the samples that may go out; twice gives the same bytes.
+
+    Args:
+        samples: SAMPLES.
+        out: folder for dicom/STUDY/SERIES/NUMBER.dcm and export.json.
+        format: "dicom".
+        audit: AUDIT of these samples.
+        unaudited: "i_accept" lets out what no audit passed, which every object then says.
+        dicom: how samples become objects.
+        progress: whether to show a bar.
+
+    Raises:
+        MedsynthError: the gate is shut; a sample that was changed or fits no kind of object; a full disk.
+    """
+    if format != "dicom":
+        raise MedsynthError("format is dicom")
+    settings = dicom or DicomSettings()
+    records = read_records(samples / SAMPLES_FILE, SampleRecord)
+    _require_known_channels(records, settings)
+    gate = cleared(samples, records, audit, unaudited)
+    folders = study_folders([record for record, _ in gate.cleared])
+    studies = []
+    with progress_bar(progress) as bar:
+        task = bar.add_task("exporting", total=len(gate.cleared), note="")
+        for record, said in gate.cleared:
+            arrays = read_channels(samples, record)
+            try:
+                found = list(sample_series(record, arrays, said, settings))
+            except MedsynthError as error:
+                raise type(error)(f"sample {record.id}: {error}") from None
+            studies.append(_write_study(out, folders[record.id], record, found))
+            bar.update(task, advance=1)
+    write_json(out / EXPORT_FILE, _listed(studies, gate, settings))
+    objects = sum(len(series["objects"]) for study in studies for series in study["series"])
+    return ExportReport(len(studies), objects, len(gate.flagged), len(gate.unaudited), out / DICOM_FOLDER)
+
+
+def study_folders(records: Sequence[SampleRecord]) -> dict[str, str]:
+    """Folder by id: the id where it is one of generate's, else a part of the record's hash: no name is a path."""
+    return {record.id: record.id if _PLAIN.match(record.id) else f"x{record.sha256[:16]}" for record in records}
+
+
+def read_channels(samples: Path, record: SampleRecord) -> dict[str, NDArray[Any]]:
+    """The channels of a sample, each checked against its hash and the record's shape.
+
+    Raises:
+        MedsynthError: a file that is missing or was changed.
+        GeometryError: a file that lies elsewhere than the record says.
+    """
+    arrays = {}
+    for name, channel in record.channels.items():
+        path = inside(samples, channel.path)
+        if not path.is_file():
+            raise MedsynthError(f"sample {record.id}: the file of channel {name} is missing; generate again")
+        if sha256_file(path) != channel.sha256:
+            raise MedsynthError(
+                f"sample {record.id}: channel {name} was changed since it was generated; generate and audit again"
+            )
+        try:
+            volume = read_nifti(path)
+        except UnreadableError as error:
+            raise UnreadableError(f"sample {record.id}: channel {name}: {error}") from None
+        # A float32 header rounds what the record says in full.
+        if not volume.geometry.as_volume.is_close(record.geometry.as_volume, tolerance_mm=1e-2):
+            raise GeometryError(
+                f"sample {record.id}: channel {name} lies elsewhere than its record says; generate again"
+            )
+        arrays[name] = volume.array.reshape(record.geometry.shape)
+    return arrays
+
+
+def _require_known_channels(records: Sequence[SampleRecord], settings: DicomSettings) -> None:
+    known = {name for record in records for name, channel in record.channels.items() if channel.kind == "image"}
+    unknown = sorted(set(settings.modalities) - known)
+    if unknown:
+        raise MedsynthError(
+            f"dicom.modality names {', '.join(unknown)}; the samples' images are {', '.join(sorted(known)) or 'none'}"
+        )
+
+
+def _write_study(out: Path, folder: str, record: SampleRecord, found: Sequence[Series]) -> dict[str, Any]:
+    """Write the objects of a sample; what export.json says of it."""
+    listed = []
+    for series in found:
+        place = f"{DICOM_FOLDER}/{folder}/{series.number:02d}_{series.modality}"
+        objects = []
+        for number, dataset in enumerate(series.objects, 1):
+            content, path = encoded(dataset), f"{place}/{number:05d}.dcm"
+            write_bytes(out / path, content)
+            digest = hashlib.sha256(content).hexdigest()
+            objects.append({"uid": str(dataset.SOPInstanceUID), "path": path, "sha256": digest})
+        first = series.objects[0]
+        listed.append(
+            {
+                "channel": series.channel,
+                "modality": series.modality,
+                "uid": str(first.SeriesInstanceUID),
+                "sop_class": str(first.SOPClassUID),
+                "objects": objects,
+            }
+        )
+    study = found[0].objects[0]
+    return {
+        "sample": record.id,
+        "sha256": record.sha256,
+        "patient": str(study.PatientID),
+        "uid": str(study.StudyInstanceUID),
+        "series": listed,
+    }
+
+
+def _listed(studies: Sequence[Mapping[str, Any]], gate: Gate, settings: DicomSettings) -> dict[str, Any]:
+    return {
+        "schema": "medsynth.export/1",
+        "medsynth": __version__,
+        "exporter": EXPORTER,
+        "settings": settings.to_json(),
+        "flagged": list(gate.flagged),
+        "unaudited": list(gate.unaudited),
+        "studies": list(studies),
+    }
