@@ -112,7 +112,7 @@ def inside(folder: Path, relative: str) -> Path:
         raise MedsynthError("a record names a file that is not inside its folder; make the folder anew")
     try:
         fine = path.resolve().is_relative_to(folder.resolve())
-    except (RuntimeError, OSError):  # links in a circle, a name longer than names may be
+    except (RuntimeError, OSError, ValueError):  # links in a circle, a name too long, or of letters that no disk holds
         fine = False
     if not fine:
         raise MedsynthError("a record names a file that is not inside its folder; make the folder anew")

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from medsynth.errors import GeometryError
-from medsynth.geometry import LPS_TO_RAS, DicomPlane, Geometry, dicom_planes, require_straight, stack_slices
+from medsynth.geometry import (
+    LPS_TO_RAS,
+    DicomPlane,
+    Geometry,
+    dicom_planes,
+    facing,
+    require_straight,
+    stack_slices,
+)
 
 
 def oblique(seed: int, left_handed: bool = False) -> Geometry:
@@ -192,3 +200,30 @@ def test_a_picture_lies_as_itk_places_it(tmp_path):
     place = Geometry.image_plane((5, 3)).to_lps()
     np.testing.assert_allclose(place.origin[:2], image.GetOrigin())
     np.testing.assert_allclose(place.direction[:2, :2].ravel(), image.GetDirection())
+
+
+@pytest.mark.parametrize("plane", ["native", "axial", "sagittal", "coronal"])
+@pytest.mark.parametrize("left_handed", [False, True])
+@pytest.mark.parametrize("seed", range(10))
+def test_a_turned_volume_has_every_voxel_where_it_was(seed, left_handed, plane):
+    random = oblique(seed, left_handed)
+    geometry = Geometry((4, 5, 6), random.affine)
+    array = np.arange(120).reshape(4, 5, 6)
+    turn = facing(geometry, plane)
+    turned = turn.turned(array)
+    assert turned.shape == turn.geometry.shape
+    for index in itertools.product(*(range(side) for side in turned.shape)):
+        place = turn.geometry.affine @ (*index, 1)
+        there = np.rint(np.linalg.inv(geometry.affine) @ place)[:3].astype(int)
+        assert array[tuple(there)] == turned[index]
+    assert np.linalg.det(turn.geometry.affine[:3, :3]) > 0
+    codes = turn.geometry.axcodes
+    assert codes[:2] in {"native": ("LP", "PI", "LI"), "axial": ("LP",), "sagittal": ("PI",), "coronal": ("LI",)}[plane]
+    assert plane != "native" or turn.order[2] == 2
+
+
+def test_a_plane_is_turned_as_a_volume_of_one_slice():
+    picture = Geometry.image_plane((4, 3), (0.5, 0.8))
+    assert facing(picture).order == (0, 1, 2)
+    assert facing(picture).flipped == (False, False, False)
+    assert facing(picture).turned(np.zeros((4, 3))).shape == (4, 3, 1)

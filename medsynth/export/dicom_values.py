@@ -1,5 +1,6 @@
 """Values as DICOM stores them, exactly where whole numbers allow it, and the windows that show them."""
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,10 +49,11 @@ def stored(values: NDArray[Any], kind: Kind) -> Stored:
     lowest, highest = float(values.min()), float(values.max())
     whole = bool((np.rint(values) == values).all())
     offset = _CT_INTERCEPT if kind == "CT" and lowest >= _CT_INTERCEPT else 0
-    for dtype in ("u1", "u2", "i2") if kind in ("CR", "DX", "SC") else ("u2", "i2"):
+    types = ("u1", "u2", "i2") if kind in ("CR", "DX", "SC") else ("u2", "i2")
+    for start, dtype in itertools.product((offset, 0), types):
         bounds = np.iinfo(dtype)
-        if whole and lowest - offset >= bounds.min and highest - offset <= bounds.max:
-            return Stored((values.astype(np.int64) - offset).astype(f"<{dtype}"), 1.0, float(offset), True)
+        if whole and lowest - start >= bounds.min and highest - start <= bounds.max:
+            return Stored((values.astype(np.int64) - start).astype(f"<{dtype}"), 1.0, float(start), True)
     if kind == "DX":
         raise MedsynthError("its values have fractions, which DX cannot scale; set dicom.modality to CR or SC for it")
     if kind == "PT":

@@ -104,9 +104,11 @@ def read_channels(samples: Path, record: SampleRecord) -> dict[str, NDArray[Any]
     arrays = {}
     for name, channel in record.channels.items():
         path = inside(samples, channel.path)
-        if not path.is_file():
-            raise MedsynthError(f"sample {record.id}: the file of channel {name} is missing; generate again")
-        if sha256_file(path) != channel.sha256:
+        try:
+            digest = sha256_file(path)
+        except (OSError, ValueError):  # ValueError: of a name that no disk can hold
+            raise MedsynthError(f"sample {record.id}: the file of channel {name} is missing; generate again") from None
+        if digest != channel.sha256:
             raise MedsynthError(
                 f"sample {record.id}: channel {name} was changed since it was generated; generate and audit again"
             )

@@ -81,9 +81,9 @@ def test_a_sweep_of_ingest(scans: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "0" / "medsynth.json").read_text())["config"]["layout"] == "auto"
 
 
-@pytest.mark.parametrize("verb", ["train", "generate", "evaluate"])
+@pytest.mark.parametrize("verb", ["train", "generate", "evaluate", "export"])
 def test_a_folder_of_another_kind_is_one_line(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folders = {"train": ["cases"], "generate": ["run"], "evaluate": ["samples", "cases"]}[verb]
+    folders = {"train": ["cases"], "generate": ["run"], "evaluate": ["samples", "cases"], "export": ["samples"]}[verb]
     words = [f"{key}={tmp_path / 'nothing'}" for key in folders]
     experiment = ["experiment=phantom_3d"] if verb == "train" else []
     assert main([verb, *words, f"out={tmp_path / 'out'}", *experiment]) == 1
