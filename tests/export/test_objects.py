@@ -150,6 +150,21 @@ def test_what_is_made_from_nobodys_sample_is_the_same_nobody(make_samples, tmp_p
     assert "PARTLY REAL" not in str(next(sample_series(child, read_channels(tmp_path / "a", free))).objects[0])
 
 
+@pytest.mark.parametrize(
+    ("patient", "real"),
+    [
+        ("p0123456789abcdef.synthetic-01", True),
+        ("synthetic-01.p0123456789abcdef", True),
+        ("synthetic-01.synthetic-02", False),
+    ],
+)
+def test_one_real_parent_makes_it_partly_real(make_samples, tmp_path, patient, real):
+    samples = make_samples(tmp_path / "samples", place("axial", (4, 3, 2)), **{**PARENT, "patient": patient})
+    for dataset in exported(samples, tmp_path / "out"):
+        assert str(dataset.PatientName).endswith("PARTLY REAL") == real
+        assert dataset.DerivationDescription.startswith("SYNTHETIC IN PART") == real
+
+
 def test_segments_have_codes(samples, tmp_path):
     seg = next(one for one in exported(samples, tmp_path / "out") if one.Modality == "SEG")
     kinds = [one.SegmentedPropertyTypeCodeSequence[0] for one in seg.SegmentSequence]
