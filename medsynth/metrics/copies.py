@@ -71,7 +71,9 @@ class Tail(NamedTuple):
         threshold nothing is claimed: the share of the tail.
         """
         excess = np.maximum(np.asarray(gaps) - self.threshold, 0)
-        chance: Array = (self.size + 1) / (self.total + 1) * (1 + excess / (self.size * self.excess)) ** -float(self.size)
+        chance: Array = (
+            (self.size + 1) / (self.total + 1) * (1 + excess / (self.size * self.excess)) ** -float(self.size)
+        )
         return chance
 
 
