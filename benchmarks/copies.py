@@ -90,8 +90,8 @@ def main() -> int:
     seconds = time.perf_counter() - began
     images = len(searched.excluded)
     console.print(
-        f"{images} images against {len(material.reals)} of {len(np.unique(material.patients))} patients: {seconds:.0f} s "
-        f"on one thread, {1e3 * seconds / images / len(material.reals):.2f} ms a pair"
+        f"{images} images against {len(material.reals)} of {len(np.unique(material.patients))} patients: "
+        f"{seconds:.0f} s on one thread, {1e3 * seconds / images / len(material.reals):.2f} ms a pair"
     )
     alarms, single, p, found = 0, 0, [], {rate: {} for rate in RATES}
     for _ in range(chosen.splits):
@@ -104,11 +104,11 @@ def main() -> int:
         if len(searched.rows.samples):  # a run's samples among the planted
             others = find(split._replace(rows=split.rows._replace(samples=searched.rows.samples)), bars).p
         for rate in RATES:
-            count(found[rate], split, result.planted_p, others, rate, chosen.count, bars, rng, material, searched)
+            count(found[rate], split, result.planted_p, others, rate, chosen.count, bars, rng, searched)
     low, high = share_interval(alarms, chosen.splits)
     console.print(
-        f"false alarms: {alarms} of {chosen.splits} splits of real patients ({low:.1%} to {high:.1%}; at most "
-        f"{bars.false_alarms:.0%} wanted), {single} of them by a single image; mean p of the tail count {np.mean(p):.2f}"
+        f"false alarms: {alarms} of {chosen.splits} splits of real patients ({low:.1%} to {high:.1%}; at "
+        f"most {bars.false_alarms:.0%} wanted), {single} of them by a single image; mean p of the tail count {np.mean(p):.2f}"
     )
     table = Table("planted", *(f"found at {rate:.0%}" for rate in RATES))
     for kind in dict.fromkeys(searched.kinds):
@@ -119,7 +119,7 @@ def main() -> int:
     return 0 if alarms <= bars.false_alarms * chosen.splits and all(h >= 0.95 * of for h, of in whole.values()) else 1
 
 
-def count(found, split, planted_p, others, rate, size, bars, rng, material, searched) -> None:
+def count(found, split, planted_p, others, rate, size, bars, rng, searched) -> None:
     """Put planted copies of training patients of this split among other images, and count those flagged."""
     sources = np.flatnonzero(split.training[searched.sources])
     chosen = rng.choice(sources, round(rate * size), replace=False)

@@ -155,7 +155,8 @@ def fit_tail(gaps: Array) -> Tail:
 
 def combined(chances: Sequence[Array]) -> Array:
     """The smallest of several p of one image, by Bonferroni, (N,)."""
-    return np.minimum(np.min(np.stack(list(chances)), axis=0) * len(chances), 1.0)
+    smallest: Array = np.minimum(np.min(np.stack(list(chances)), axis=0) * len(chances), 1.0)
+    return smallest
 
 
 def flagged(chances: Array, alpha: float) -> NDArray[np.bool_]:

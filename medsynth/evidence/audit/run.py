@@ -23,6 +23,7 @@ from medsynth.files import sha256_file, write_text
 from medsynth.metrics.correlation import Searcher, SearchPlan
 from medsynth.metrics.features import fit_features
 from medsynth.metrics.planted import kinds
+from medsynth.models.model import DiffusionModel
 from medsynth.models.run import RUN_FILE, RunInfo, load_run, read_run
 from medsynth.records import CASES_FILE, SAMPLES_FILE, CaseRecord, SampleRecord, read_records
 
@@ -255,17 +256,18 @@ def _membership(
         loaded = load_run(run, **_weights(records), device=_device(device))
     except RunError as error:
         return _unasked(f"membership: the run's model cannot be asked: {error}")
-    if not hasattr(loaded.model, "denoise"):
+    model = loaded.model
+    if not isinstance(model, DiffusionModel):
         return _unasked(
             f"membership: the run has no denoiser to ask; leave it out with {NO_MEMBERSHIP}, which is recorded"
         )
     if {record.checkpoint for record in records} != {loaded.checkpoint}:
         return _unasked("membership: the samples were made with other weights than the run's")
-    patients = read_patients(loaded.model, cases, preparation, plan, cache or default_cache(), seed)
+    patients = read_patients(model, cases, preparation, plan, cache or default_cache(), seed)
     task = bar.add_task("asking the model", total=len(patients.latents), note="")
     step: Callable[[int], None] = lambda done: bar.update(task, advance=done)  # noqa: E731
     try:
-        result = attack(loaded.model, patients, plan, seed, step)
+        result = attack(model, patients, plan, seed, step)
     except MedsynthError as error:
         return _unasked(str(error))
     judged = judge_membership(result, plan)

@@ -69,8 +69,8 @@ class Found(NamedTuple):
 class Searched(NamedTuple):
     """What was compared: `scores` (K, V, M) by family, `excluded` (K, M), which `rows` of K are what.
 
-    `training` (M,); `kinds` (P,) of the planted copies and `sources` (P,), the reals that they are of; `calibration` (R,) rows of the reals; `extractors`: name and
-    hash of each.
+    `training` (M,); `kinds` (P,) of the planted copies and `sources` (P,), the reals that they are of; `calibration`
+    (R,) rows of the reals; `extractors`: name and hash of each.
     """
 
     scores: dict[str, Array]
