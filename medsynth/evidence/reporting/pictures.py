@@ -43,6 +43,12 @@ class Quiz(NamedTuple):
     needed: int | None
     hidden: str
 
+    @property
+    def wide(self) -> bool:
+        """Whether a picture is at least twice as wide as high: slices beside each other."""
+        sizes = [Image.open(io.BytesIO(base64.b64decode(tile.png))).size for tile in self.tiles]
+        return any(width >= 2 * height for width, height in sizes)
+
 
 class Shown(NamedTuple):
     """A picture (base64 PNG) with its caption."""

@@ -62,7 +62,7 @@ def fidelity(evidence: Evidence) -> Answer:
         names = list(dict.fromkeys(line["check"] for line in missed))
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         sentence = f"{len(missed)} of {len(lines)} checks tell the synthetic scans from the real ones: {shown}."
-        means = "The faults are listed below, each with its size. One of twenty checks fails by chance alone."
+        means = "The faults are listed below, each with its size. A few checks in many fail by chance alone."
     elif state == "met":
         sentence = f"In none of {len(lines)} checks do synthetic scans differ from real ones more than chance explains."
         means = "Every check let real scans pass, and every bad set of the same number was rejected."
@@ -102,7 +102,7 @@ def privacy(evidence: Evidence) -> Answer:
             "not audited",
             "open",
             f"Whether a synthetic scan is a copy of a patient's was not looked at.{after}",
-            "Treat the samples as you would treat the real scans until `medsynth audit` was called.",
+            "Treat the samples as you would treat the real scans until an audit has been made.",
             "It does not mean that there are copies.",
         )
     content = audit.content

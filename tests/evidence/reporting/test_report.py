@@ -85,6 +85,18 @@ def test_pictures_have_texts_in_their_place_and_the_guess_is_not_given_away(made
     assert numbers == list(range(1, 9))
 
 
+def test_slices_beside_each_other_get_wide_tiles(made, make_finished, writers, tmp_path):
+    assert '<ol class="tiles">' in made.page.read_text()
+    given = make_finished(tmp_path)
+    path = given["evaluation"] / "evaluation.json"
+    content = json.loads(path.read_text())
+    for group in content["groups"]:
+        for row, entry in enumerate(group["pictures"]):
+            entry |= writers.picture(given["evaluation"] / entry["file"], row, (40, 120))
+    path.write_text(json.dumps(content))
+    assert '<ol class="tiles wide">' in report(out=tmp_path / "out", **given).page.read_text()
+
+
 def test_tables_hold_value_bar_floor_interval_and_controls(made):
     text = made.page.read_text()
     row = re.search(r"<tr><th scope=\"row\">MMD on haar.*?</tr>", text, re.DOTALL)
