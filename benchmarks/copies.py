@@ -108,7 +108,8 @@ def main() -> int:
     low, high = share_interval(alarms, chosen.splits)
     console.print(
         f"false alarms: {alarms} of {chosen.splits} splits of real patients ({low:.1%} to {high:.1%}; at "
-        f"most {bars.false_alarms:.0%} wanted), {single} of them by a single image; mean p of the tail count {np.mean(p):.2f}"
+        f"most {bars.false_alarms:.0%} wanted), {single} of them by a single image; mean p of the tail count "
+        f"{np.mean(p):.2f}"
     )
     table = Table("planted", *(f"found at {rate:.0%}" for rate in RATES))
     for kind in dict.fromkeys(searched.kinds):
