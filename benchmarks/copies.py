@@ -22,7 +22,7 @@ from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
 from medsynth.evidence.audit.material import Material, read_folder, read_sample
 from medsynth.evidence.audit.plan import AuditPlan, CopyBars
-from medsynth.evidence.audit.search import Rows, Searched, alarm, find, is_whole, search
+from medsynth.evidence.audit.search import Rows, Searched, alarm, find, is_whole, search, without
 from medsynth.metrics.copies import flagged, share_interval
 
 RATES = (0.05, 0.10)
@@ -53,18 +53,19 @@ def material_of(chosen: argparse.Namespace, rng: np.random.Generator) -> Materia
 
 
 def resplit(searched: Searched, patients: np.ndarray, parts: list[float], rng: np.random.Generator) -> Searched:
-    """Training, held-out and stand-in patients drawn anew; the stand-ins are the samples, and no references."""
+    """Training, held-out and stand-in patients drawn anew; the stand-ins are the samples, and no references.
+
+    Planted copies are those of the training patients.
+    """
     everyone = rng.permutation(np.unique(patients))
     ends = np.cumsum([round(part * len(everyone)) for part in parts])
     training, stand_ins = (np.isin(patients, some) for some in (everyone[: ends[0]], everyone[ends[1] :]))
     calibration = searched.calibration
     rows = searched.rows.real[stand_ins[calibration]]
     real = searched.rows.real[~stand_ins[calibration]]
-    return searched._replace(
-        training=training,
-        excluded=searched.excluded | stand_ins,
-        rows=Rows(rows, searched.rows.planted, real),
-    )
+    planted = searched.rows.planted[training[searched.sources]]
+    split = without(searched._replace(training=training), stand_ins)
+    return split._replace(rows=Rows(rows, planted, real), kinds=searched.kinds[training[searched.sources]])
 
 
 def main() -> int:
@@ -83,15 +84,15 @@ def main() -> int:
     material = material_of(chosen, rng)
     bars = CopyBars(planted=chosen.planted, calibration=max(400, len(material.patients)))
     plan = AuditPlan(copies=bars, membership=None)
-    began = time.perf_counter()
+    began = time.process_time()
     with progress_bar(sys.stderr.isatty()) as bar:
         task = bar.add_task("searching", total=None, note="")
         searched = search(material, plan, chosen.seed, step=lambda done: bar.update(task, advance=done))
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     images = len(searched.excluded)
     console.print(
         f"{images} images against {len(material.reals)} of {len(np.unique(material.patients))} patients: "
-        f"{seconds:.0f} s on one thread, {1e3 * seconds / images / len(material.reals):.2f} ms a pair"
+        f"{seconds:.0f} s of one processor, {1e3 * seconds / images / len(material.reals):.2f} ms a pair"
     )
     alarms, single, p, found = 0, 0, [], {rate: {} for rate in RATES}
     for _ in range(chosen.splits):
@@ -104,11 +105,11 @@ def main() -> int:
         if len(searched.rows.samples):  # a run's samples among the planted
             others = find(split._replace(rows=split.rows._replace(samples=searched.rows.samples)), bars).p
         for rate in RATES:
-            count(found[rate], split, result.planted_p, others, rate, chosen.count, bars, rng, searched)
+            count(found[rate], split, result.planted_p, others, rate, chosen.count, bars, rng)
     low, high = share_interval(alarms, chosen.splits)
     console.print(
-        f"false alarms: {alarms} of {chosen.splits} splits of real patients ({low:.1%} to {high:.1%}; at "
-        f"most {bars.false_alarms:.0%} wanted), {single} of them by a single image; mean p of the tail count "
+        f"false alarms: {alarms} of {chosen.splits} splits of real patients ({low:.1%} to {high:.1%}; at most "
+        f"{bars.false_alarms:.0%} wanted), {single} of them by a single image; mean p of the tail count "
         f"{np.mean(p):.2f}"
     )
     table = Table("planted", *(f"found at {rate:.0%}" for rate in RATES))
@@ -120,13 +121,12 @@ def main() -> int:
     return 0 if alarms <= bars.false_alarms * chosen.splits and all(h >= 0.95 * of for h, of in whole.values()) else 1
 
 
-def count(found, split, planted_p, others, rate, size, bars, rng, searched) -> None:
+def count(found, split, planted_p, others, rate, size, bars, rng) -> None:
     """Put planted copies of training patients of this split among other images, and count those flagged."""
-    sources = np.flatnonzero(split.training[searched.sources])
-    chosen = rng.choice(sources, round(rate * size), replace=False)
+    chosen = rng.choice(len(planted_p), round(rate * size), replace=False)
     rest = rng.choice(others, size - len(chosen), replace=True)
     hits = flagged(np.concatenate([planted_p[chosen], rest]), bars.false_alarms / 2)[: len(chosen)]
-    for kind, hit in zip(searched.kinds[chosen], hits, strict=True):
+    for kind, hit in zip(split.kinds[chosen], hits, strict=True):
         before = found.get(kind, (0, 0))
         found[kind] = (before[0] + int(hit), before[1] + 1)
 

@@ -211,9 +211,19 @@ def false_alarms(searched: Searched, twins: NDArray[np.bool_], bars: CopyBars, s
 def stand_in(searched: Searched, some: NDArray[np.intp]) -> Searched:
     """The search as if calibration patients `some` were the samples, and no references to anybody."""
     real = searched.rows.real
-    own = searched.excluded[real[some]].any(0)  # all images of these patients
+    own = np.asarray(searched.excluded[real[some]].any(0))  # all images of these patients
     rows = Rows(real[some], searched.rows.planted[:0], np.delete(real, some))
-    return searched._replace(excluded=searched.excluded | own, rows=rows)
+    return without(searched, own)._replace(rows=rows)
+
+
+def without(searched: Searched, references: NDArray[np.bool_]) -> Searched:
+    """The search without some references, a mask (M,)."""
+    kept = ~references
+    return searched._replace(
+        scores={name: scores[..., kept] for name, scores in searched.scores.items()},
+        excluded=searched.excluded[:, kept],
+        training=searched.training[kept],
+    )
 
 
 def alarm(found: Found, bars: CopyBars) -> bool:

@@ -9,7 +9,7 @@ from medsynth.evidence.audit.search import Found, is_whole
 from medsynth.metrics.planted import describe
 from medsynth.records import SampleRecord
 
-_NEARER = "are nearer to a training patient than chance makes them"
+_NEARER = "are nearer to a training patient than chance"
 
 
 class Judged(NamedTuple):
