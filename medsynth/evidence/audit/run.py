@@ -18,7 +18,7 @@ from medsynth.evidence.audit.pairs import NEAREST_FOLDER, PAIRS_FOLDER, draw, la
 from medsynth.evidence.audit.plan import AuditPlan, CopyBars, MembershipPlan
 from medsynth.evidence.audit.report import audit_json, copies_json, finite, sample_rows
 from medsynth.evidence.audit.search import Found, false_alarms, find, found_by_kind, search
-from medsynth.evidence.audit.verdict import Judged, judge_copies, judge_membership, judge_samples, overall
+from medsynth.evidence.audit.verdict import Judged, judge_copies, judge_membership, judge_samples, overall, p_said
 from medsynth.files import sha256_file, write_text
 from medsynth.metrics.correlation import Searcher, SearchPlan
 from medsynth.metrics.features import fit_features
@@ -54,7 +54,7 @@ class Audit:
             stand_ins = copies["controls"]["held_out_stand_ins"]
             lines += [
                 f"  copies: {copies['flagged']} of {content['inputs']['samples']} samples flagged; "
-                f"{copies['tail_count']['above']} in the tail (p = {copies['tail_count']['p']:.2g}); a rate of "
+                f"{copies['tail_count']['above']} in the tail ({p_said(copies['tail_count']['p'])}); a rate of "
                 f"{copies['smallest_rate']:.1%} would have been seen",
                 f"  planted copies found: {found}",
                 f"  alarms over real held-out patients: {stand_ins['alarms']:.0%} of {stand_ins['draws']} draws",

@@ -12,6 +12,11 @@ from medsynth.records import SampleRecord
 _NEARER = "are nearer to a training patient than chance"
 
 
+def p_said(p: float) -> str:
+    """A p-value in words; what a float cannot hold is no zero."""
+    return f"p = {p:.2g}" if p > 1e-15 else "p < 1e-15"
+
+
 class Judged(NamedTuple):
     """A verdict, and why it is not a pass."""
 
@@ -44,7 +49,7 @@ def judge_copies(found: Found, planted: Mapping[str, tuple[int, int]], alarms: f
     if found.tail.p < bars.false_alarms / 2:
         failed.append(
             f"{found.tail.above} of {found.tail.of} samples are nearer to training than {found.tail.share:.0%} of "
-            f"real patients are (p = {found.tail.p:.2g})"
+            f"real patients are ({p_said(found.tail.p)})"
         )
     if failed and alarms <= bars.false_alarms:
         return Judged("fail", (*failed, *unknown))
