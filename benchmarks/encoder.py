@@ -2,10 +2,11 @@
 
     python benchmarks/encoder.py RUN CASES [--steps 300] [--size 64] [--cache FOLDER]
 
-RUN: any folder with preparation.json (a run or samples); CASES: its cases. Features are fixed on training patients.
-RUN: any folder with preparation.json (a run or samples); CASES: its cases. Training patients alone fix the features.
-above 1 is told apart. (2) Held-out patients, of whom nothing was trained: the share that is nearest to itself among all
-of them, from one random view (three quarters of each side, gain and offset by 10%) to another, with the 95% interval.
+RUN: a folder with preparation.json (a run, samples); CASES: its cases. Features are fixed on the training patients.
+Two tables. (1) MMD^2 of bad cases against reals, `--size` images each, in bars of real against real (95% of 200
+splits): above 1 is told apart. (2) Held-out patients, of whom nothing was trained: the share that is nearest to itself
+among all of them, from one random view (three quarters of each side, gain and offset by 10%) to another, with the 95%
+interval.
 """
 
 import argparse

@@ -38,6 +38,9 @@ class NetworkInput:
     std: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
+        for key in ("size", "range_in_units", "mean", "std"):  # Hydra's lists
+            value = getattr(self, key)
+            object.__setattr__(self, key, None if value is None else tuple(value))
         if self.rank not in (2, 3) or self.channels < 1 or not self.high > self.low:
             raise MedsynthError("a network's input has rank 2 or 3, channels 1 or more, and high above low")
         if any(len(of) not in (1, self.channels) for of in (self.mean, self.std)) or not min(self.std) > 0:

@@ -123,14 +123,18 @@ class FilePlan(FeaturePlan):
     """A network of the user's from one file that `torch.export.save` wrote (.pt2); see `load_exported`.
 
     Args:
-        path: of the file.
+        path: of the file; `fit` asks for it.
         form: of its input. Export it with a dynamic batch, and at `size` where that is set.
         name: of the recipe; the file's hash is recorded beside it.
     """
 
-    path: Path
     form: NetworkInput
+    path: Path | None = None
     name: str = "file"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.form, Mapping):  # Hydra passes a dataclass inside a target on as a dictionary
+            object.__setattr__(self, "form", NetworkInput(**self.form))
 
     def fit(
         self,
@@ -143,6 +147,8 @@ class FilePlan(FeaturePlan):
     ) -> NetworkFeatures:
         """Load the network and fix the intensity range."""
         del units, seed, cache
+        if self.path is None:
+            raise MedsynthError("features of a file need the file: features.file.path=network.pt2")
         network, digest = load_exported(self.path)
         value_range = intensity_range(training.images)
         return NetworkFeatures(network, self.form, spacing, value_range, name=self.name, weights_sha256=digest)
@@ -167,6 +173,10 @@ class ModulePlan(FeaturePlan):
     prefix: str = ""
     leave: tuple[str, ...] = ()
     name: str = "module"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.form, Mapping):  # as above
+            object.__setattr__(self, "form", NetworkInput(**self.form))
 
     def fit(
         self,

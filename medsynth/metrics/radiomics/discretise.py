@@ -60,8 +60,4 @@ class FixedBinWidth:
 
 
 Discretisation = FixedBinNumber | FixedBinWidth
-
-
-def usual_discretisation(units: str) -> Discretisation:
-    """Fixed bin width for HU, fixed bin number for units that mean nothing from one scan to the next."""
-    return FixedBinWidth() if units == "HU" else FixedBinNumber()
+"""For units that mean nothing from one scan to the next the first, for HU the second."""

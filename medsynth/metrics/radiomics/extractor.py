@@ -11,7 +11,7 @@ from medsynth.errors import MedsynthError
 from medsynth.files import sha256_json
 from medsynth.metrics.controls import ImageSet
 from medsynth.metrics.features import FeaturePlan, intensity_range
-from medsynth.metrics.radiomics.discretise import Discretisation, usual_discretisation
+from medsynth.metrics.radiomics.discretise import Discretisation, FixedBinNumber, FixedBinWidth
 from medsynth.metrics.radiomics.first_order import Histogram, Statistics, histogram, statistics
 from medsynth.metrics.radiomics.glcm import Cooccurrence, cooccurrence, cooccurrence_matrices
 from medsynth.metrics.radiomics.glrlm import RunLengths, run_length_matrices, run_lengths
@@ -120,12 +120,29 @@ class RadiomicsPlan(FeaturePlan):
     the robust range of the training images; for both the cut is fixed on the training images' units alone.
 
     Args:
-        discretisation: None: fixed bins of 25 HU for HU, 32 bins a region for all other units.
+        bins: grey levels between the minimum and the maximum of a region; None with no width: 32, but for HU.
+        width: units of one grey level, from the first of `window` on; None with no bins: 25 for HU.
+        window: units that the levels of a width span; what lies beyond is clipped.
         labels: values of the labels to measure; None: all that the training maps hold but 0.
     """
 
-    discretisation: Discretisation | None = None
+    bins: int | None = None
+    width: float | None = None
+    window: tuple[float, float] = (-1000.0, 3000.0)
     labels: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.bins is not None and self.width is not None:
+            raise MedsynthError("radiomics: grey levels are of a number (bins) or of a width; leave one out")
+        self._discretisation("arbitrary")
+
+    def _discretisation(self, units: str) -> Discretisation:
+        if self.bins is not None:
+            return FixedBinNumber(bins=self.bins)
+        if self.width is not None or units == "HU":
+            low, high = self.window
+            return FixedBinWidth(width=25.0 if self.width is None else self.width, low=low, high=high)
+        return FixedBinNumber()
 
     def fit(
         self,
@@ -140,7 +157,7 @@ class RadiomicsPlan(FeaturePlan):
         del seed, cache
         found: tuple[int, ...] = ()
         if training.labels is not None:
-            found = self.labels or tuple(int(value) for value in np.unique(training.labels) if value != 0)
+            found = tuple(self.labels or ()) or tuple(int(value) for value in np.unique(training.labels) if value != 0)
         elif self.labels:
             raise MedsynthError("radiomics of labels need cases with label maps; leave labels out for the foreground")
         if len(found) > MOST_LABELS:
@@ -150,7 +167,7 @@ class RadiomicsPlan(FeaturePlan):
             )
         low, high = intensity_range(training.images)
         cut = _BODY_HU if units == "HU" else low + _FOREGROUND * (high - low)
-        levels = self.discretisation or usual_discretisation(units)
+        levels = self._discretisation(units)
         steps = tuple(float(step) for step in spacing)
         raw = measure_regions(training.images, training.labels, found, cut, steps, levels)
         return Radiomics(steps, levels, found, cut, _medians(raw))

@@ -6,7 +6,7 @@ import pytest
 from medsynth.errors import MedsynthError
 from medsynth.metrics.controls import ImageSet
 from medsynth.metrics.radiomics.directions import half_neighbourhood
-from medsynth.metrics.radiomics.discretise import FixedBinNumber, FixedBinWidth, usual_discretisation
+from medsynth.metrics.radiomics.discretise import FixedBinNumber, FixedBinWidth
 from medsynth.metrics.radiomics.extractor import FEATURES, RadiomicsPlan, region_features
 from medsynth.metrics.radiomics.glcm import cooccurrence_matrices
 from medsynth.metrics.radiomics.glrlm import run_length_matrices
@@ -57,6 +57,8 @@ def test_the_foreground_where_there_are_no_labels():
     assert np.isfinite(radiomics(np.zeros((1, 12, 12)))).all()
     hu = RadiomicsPlan().fit(ImageSet(images - 1000, None, np.arange(8).astype(str)), (1.0, 1.0), units="HU")
     assert hu.cut == -500
+    assert hu.discretisation == FixedBinWidth()
+    assert radiomics.discretisation == FixedBinNumber(bins=32)
 
 
 def test_the_hash_tells_settings_apart():
@@ -64,8 +66,8 @@ def test_the_hash_tells_settings_apart():
     radiomics = RadiomicsPlan().fit(cases, (1.0, 1.0))
     others = [
         RadiomicsPlan().fit(cases, (1.0, 2.0)),
-        RadiomicsPlan(discretisation=FixedBinNumber(bins=16)).fit(cases, (1.0, 1.0)),
-        RadiomicsPlan(discretisation=FixedBinWidth(width=10)).fit(cases, (1.0, 1.0)),
+        RadiomicsPlan(bins=16).fit(cases, (1.0, 1.0)),
+        RadiomicsPlan(width=10).fit(cases, (1.0, 1.0)),
         RadiomicsPlan(labels=(1,)).fit(cases, (1.0, 1.0)),
         dataclasses.replace(radiomics, fill=radiomics.fill + 1),
     ]
@@ -77,12 +79,14 @@ def test_levels():
     assert FixedBinNumber(bins=4)(np.array([0.0, 0.9, 1.0, 2.0, 3.9, 4.0])).tolist() == [1, 1, 2, 3, 4, 4]
     assert FixedBinNumber()(np.ones(3)).tolist() == [1, 1, 1]
     assert FixedBinWidth()(np.array([-2000.0, -1000, -975, 0, 3000])).tolist() == [1, 1, 2, 41, 160]
-    assert usual_discretisation("HU") == FixedBinWidth()
-    assert usual_discretisation("grey") == FixedBinNumber(bins=32)
     with pytest.raises(MedsynthError, match="bins is 2"):
         FixedBinNumber(bins=1)
     with pytest.raises(MedsynthError, match="another width"):
         FixedBinWidth(width=0)
+    with pytest.raises(MedsynthError, match="leave one out"):
+        RadiomicsPlan(bins=32, width=25)
+    with pytest.raises(MedsynthError, match="bins is 2"):
+        RadiomicsPlan(bins=1)
 
 
 def test_directions_of_every_rank():
