@@ -10,6 +10,7 @@ from scipy import ndimage
 from medsynth.errors import MedsynthError
 from medsynth.evidence.encoder import EncoderPlan, _rows, _view, vicreg_loss
 from medsynth.metrics.controls import ImageSet
+from medsynth.models.sealed import read_sealed, write_sealed
 
 PLAN = EncoderPlan(steps=400, batch=32, widths=(6, 12, 24), embedding=32, gain=0.2, hidden=0.2, device="cpu")
 
@@ -100,6 +101,12 @@ def test_the_cache_is_for_the_same_training_alone(training, trained, monkeypatch
     for other in others:
         with pytest.raises(pytest.fail.Exception):
             other()
+    content = read_sealed(file).content
+    write_sealed(file, {**content, "record": {**content["record"], "seed": 9}})  # a file of another training, renamed
+    with pytest.raises(pytest.fail.Exception):
+        PLAN.fit(training, (1.0, 1.0), cache=cache)
+    write_sealed(file, content)
+    assert PLAN.fit(training, (1.0, 1.0), cache=cache).sha256 == encoder.sha256
     file.write_bytes(file.read_bytes()[:-1])
     with pytest.raises(pytest.fail.Exception):
         PLAN.fit(training, (1.0, 1.0), cache=cache)

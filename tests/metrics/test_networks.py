@@ -85,6 +85,10 @@ def test_state_by_path(tmp_path):
     torch.testing.assert_close(net[0].bias, state["module.0.bias"])
     with pytest.raises(MedsynthError, match="do not fit"):
         ModulePlan(module=net, form=NetworkInput(rank=2), weights=tmp_path / "net.pth").fit(case, (1, 1))
+    with pytest.raises(MedsynthError, match=r"0 are lacking.*1 are of no use"):
+        ModulePlan(module=net, form=NetworkInput(rank=2), weights=tmp_path / "net.pth", prefix="module.").fit(
+            case, (1, 1)
+        )
     torch.save({"net": net}, tmp_path / "pickle.pth")
     for name, reason in (("pickle.pth", "more than tensors"), ("none.pth", "missing")):
         with pytest.raises(MedsynthError, match=reason):
