@@ -52,7 +52,7 @@ class Rows(NamedTuple):
 class Found(NamedTuple):
     """What the search found.
 
-    `families` by name; `p` (N,) of every sample over all families; `flagged` (N,); `tail` of the set;
+    `families` by name; `p` (N,) of every sample over all families; `flagged` (N,); `tail` of those not flagged;
     `planted_p` (P,) of the planted copies; `real_p` (R,) of the calibration patients; `twins` (R,) which of them were
     left out of a tail.
     """
@@ -140,8 +140,10 @@ def find(searched: Searched, bars: CopyBars) -> Found:
         for which in ("samples", "planted", "real")
     )
     bar = bars.false_alarms / 2
-    tail = tail_count(_spread(families, "samples"), _spread(families, "real")[~twins], alpha=bar)
-    return Found(families, samples, flagged(samples, bar), tail, planted, known, twins)
+    out = flagged(samples, bar)
+    # Flagged samples are dropped by themselves: the count asks whether the others are fit to be shared.
+    tail = tail_count(_spread(families, "samples")[~out], _spread(families, "real")[~twins], alpha=bar)
+    return Found(families, samples, out, tail, planted, known, twins)
 
 
 def calibration_rows(material: Material, most: int, rng: np.random.Generator) -> NDArray[np.intp]:

@@ -48,8 +48,8 @@ def judge_copies(found: Found, planted: Mapping[str, tuple[int, int]], alarms: f
         )
     if found.tail.p < bars.false_alarms / 2:
         failed.append(
-            f"{found.tail.above} of {found.tail.of} samples are nearer to training than {found.tail.share:.0%} of "
-            f"real patients are ({p_said(found.tail.p)})"
+            f"{found.tail.above} of {found.tail.of} {'other ' if found.flagged.any() else ''}samples are nearer to "
+            f"training than {found.tail.share:.0%} of real patients are ({p_said(found.tail.p)})"
         )
     if failed and alarms <= bars.false_alarms:
         return Judged("fail", (*failed, *unknown))
