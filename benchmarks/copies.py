@@ -23,7 +23,7 @@ from medsynth.errors import MedsynthError
 from medsynth.evidence.audit.material import Material, read_folder, read_sample
 from medsynth.evidence.audit.plan import AuditPlan, CopyBars
 from medsynth.evidence.audit.search import Rows, Searched, alarm, find, is_whole, search, without
-from medsynth.metrics.copies import flagged, share_interval
+from medsynth.metrics.copies import exact_interval, flagged
 
 RATES = (0.05, 0.10)
 
@@ -106,7 +106,7 @@ def main() -> int:
             others = find(split._replace(rows=split.rows._replace(samples=searched.rows.samples)), bars).p
         for rate in RATES:
             count(found[rate], split, result.planted_p, others, rate, chosen.count, bars, rng)
-    low, high = share_interval(alarms, chosen.splits)
+    low, high = exact_interval(alarms, chosen.splits)
     console.print(
         f"false alarms: {alarms} of {chosen.splits} splits of real patients ({low:.1%} to {high:.1%}; at most "
         f"{bars.false_alarms:.0%} wanted), {single} of them by a single image; mean p of the tail count "

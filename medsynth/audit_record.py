@@ -56,6 +56,11 @@ class AuditRecord:
         return found
 
     @property
+    def sha256(self) -> str:
+        """Digest of its content."""
+        return str(self.content["sha256"])
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Why it is not a pass."""
         return tuple(self.content["reasons"])
@@ -83,7 +88,7 @@ class AuditRecord:
             MedsynthError: samples.jsonl, or a record in it, is not what the audit saw.
         """
         if sha256_file(folder / SAMPLES_FILE) != self.content["inputs"]["samples_sha256"]:
-            raise MedsynthError("the audit is of other samples than these: audit these samples")
+            raise MedsynthError("the audit is of other samples than these, or they changed since: audit these samples")
         samples = self.samples
         for record in read_records(folder / SAMPLES_FILE, SampleRecord):
             if record.id not in samples or samples[record.id].sha256 != record.sha256:
@@ -98,18 +103,31 @@ class AuditRecord:
             MedsynthError: it is missing, cut short, altered or of another version.
         """
         try:
-            content = json.loads((folder / AUDIT_FILE).read_text())
+            content = json.loads((folder / AUDIT_FILE).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise MedsynthError(
                 f"{folder} holds no {AUDIT_FILE}: is it a folder that `medsynth audit` finished?"
             ) from None
         except (OSError, ValueError):
-            raise MedsynthError(f"{AUDIT_FILE} is cut short; audit anew") from None
+            raise MedsynthError(f"{AUDIT_FILE} cannot be read: it is cut short; audit anew") from None
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             raise MedsynthError(f"{AUDIT_FILE} was written by another version of medsynth; audit anew")
-        if content.get("sha256") != audit_sha256(content) or content.get("verdict") not in VERDICTS:
+        if content.get("sha256") != audit_sha256(content):
             raise MedsynthError(f"{AUDIT_FILE} was altered; audit anew")
-        return cls(content)
+        found = cls(content)
+        if not _is_whole(found):
+            raise MedsynthError(f"{AUDIT_FILE} does not say what was found of each sample; audit anew")
+        return found
+
+
+def _is_whole(record: AuditRecord) -> bool:
+    """Whether all is there that the properties give."""
+    try:
+        texts = [*record.reasons, *record.overrides, record.content["inputs"]["samples_sha256"]]
+        texts += [text for name, one in record.samples.items() for text in (name, one.sha256, one.reason)]
+        return record.verdict in VERDICTS and all(isinstance(text, str) for text in texts)
+    except (KeyError, TypeError, MedsynthError):
+        return False
 
 
 def audit_sha256(content: Mapping[str, Any]) -> str:

@@ -6,15 +6,14 @@ at once is one check with one simultaneous bar, so that many labels do not make 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medsynth.evidence.checks import LEAST_WITH_LABEL, Check, Outcome
+from medsynth.evidence.checks import LEAST_WITH_LABEL, Check, Outcome, within
 from medsynth.evidence.measurements import Measured
 from medsynth.metrics import controls as bad
-from medsynth.metrics.anatomy import AnatomyTable
+from medsynth.metrics.anatomy import AnatomyTable, touching_shares
 from medsynth.metrics.splits import Split, on_splits, simultaneous_band
 
 Array = NDArray[np.float64]
@@ -37,11 +36,6 @@ def _too_few(candidate: int, reference: int, what: str) -> Outcome | None:
     enough = reference >= LEAST_WITH_LABEL
     reason = f"fewer than {LEAST_WITH_LABEL} {'synthetic' if enough else 'real'} images have {what}"
     return Outcome(None, None, None, False if enough else None, {"reason": reason})
-
-
-def _inside(value: float, low: float | None, high: float | None, **detail: Any) -> Outcome:
-    passed = (low is None or value >= low) and (high is None or value <= high)
-    return Outcome(value, low, high, passed, detail)
 
 
 @dataclass
@@ -75,7 +69,7 @@ class ShapeCheck:
         if self.bar is None:
             return Outcome(None, None, None, None, {"reason": "the label is in no image of some real draws"})
         means = {"synthetic_mean": float(np.nanmean(first)), "real_mean": float(np.nanmean(second))}
-        return _inside(self._gap(first, second), float(self.bar[0]), float(self.bar[1]), **means)
+        return within(self._gap(first, second), float(self.bar[0]), float(self.bar[1]), **means)
 
     def _column(self, measured: Measured) -> Array:
         table = _table(measured)
@@ -122,7 +116,7 @@ class HolesCheck:
         if few is not None:
             return few
         first, second = self._share(ours, has), self._share(theirs, had)
-        return _inside(first - second, -self.bar, None, holes=self.usual, synthetic_share=first, real_share=second)
+        return within(first - second, -self.bar, None, holes=self.usual, synthetic_share=first, real_share=second)
 
     def _columns(self, measured: Measured) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         table = _table(measured)
@@ -174,7 +168,7 @@ class TogetherCheck:
         unit = "worst_gap" if self.name == BORDER else "worst_gap_mm"
         detail = {"worst": self._names()[self.kept[worst]], unit: float(gaps[worst])}
         detail |= {"synthetic_mean": float(_means(first)[worst]), "real_mean": float(_means(second)[worst])}
-        return _inside(float(np.abs(gaps[worst]) / self.spread[worst]), None, self.factor, **detail)
+        return within(float(np.abs(gaps[worst]) / self.spread[worst]), None, self.factor, **detail)
 
     def _columns(self, measured: Measured) -> Array:
         table = _table(measured)
@@ -223,14 +217,7 @@ class TouchingCheck:
         gaps = touching_shares(ours) - touching_shares(theirs)
         worst = int(np.abs(gaps).argmax())
         detail = {"worst": pair_names(ours, self.labels)[worst], "gap": float(gaps[worst])}
-        return _inside(float(np.abs(gaps[worst])), None, self.bar, **detail)
-
-
-def touching_shares(table: AnatomyTable) -> Array:
-    """Of every pair, the share of the images with both labels in which they touch, (P,); 1 where none has both."""
-    both = np.isfinite(table.shared)
-    shares: Array = (table.meeting & both).sum(0) / np.maximum(both.sum(0), 1)
-    return np.where(both.any(0), shares, 1.0)
+        return within(float(np.abs(gaps[worst])), None, self.bar, **detail)
 
 
 def pair_names(table: AnatomyTable, labels: Mapping[int, str]) -> list[str]:

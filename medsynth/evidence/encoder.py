@@ -22,10 +22,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medsynth.errors import MedsynthError, RunError
+from medsynth.evidence.device import chosen_device
 from medsynth.files import sha256_json
 from medsynth.metrics.controls import ImageSet
 from medsynth.metrics.features import FeaturePlan, intensity_range
-from medsynth.models.sealed import read_sealed, write_sealed
+from medsynth.models.sealed import read_sealed, state_sha256, write_sealed
 from medsynth.nets.encoder import Embedded, EmbeddingEncoder
 
 Array = NDArray[np.float64]
@@ -112,7 +113,7 @@ class EncoderPlan(FeaturePlan):
             weights = train_encoder(self, training, seed=seed)
             if file is not None:
                 write_sealed(file, {"record": record, "weights": weights})
-        return Encoder(weights, images.ndim - 1, low, high, record, self.part, _device(self.device))
+        return Encoder(weights, images.ndim - 1, low, high, record, self.part, chosen_device(self.device))
 
     def _record(self, training: ImageSet, spacing: Sequence[float], units: str, seed: int) -> dict[str, Any]:
         """All that the weights depend on; patients and images as digests."""
@@ -158,7 +159,7 @@ class Encoder:
         self._net.requires_grad_(False).eval().to(device)
         self._range, self._device, self._rank = (low, high), device, rank
         self.record, self.part = record, part
-        self.weights_sha256 = _digest(weights)
+        self.weights_sha256 = state_sha256(weights)
 
     @property
     def name(self) -> str:
@@ -210,7 +211,7 @@ def train_encoder(
         seed: of initial weights, batches and views; 0 or more.
         progress: called with the step and its loss.
     """
-    rank, device = training.images.ndim - 1, _device(plan.device)
+    rank, device = training.images.ndim - 1, chosen_device(plan.device)
     x = _standard(training.images, *intensity_range(training.images))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -275,15 +276,3 @@ def _cached(file: Path, record: dict[str, Any]) -> dict[str, Tensor] | None:
         return None
     weights: dict[str, Tensor] = content["weights"]
     return weights
-
-
-def _digest(weights: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, value in sorted(weights.items()):
-        digest.update(f"{name} {tuple(value.shape)}\n".encode())
-        digest.update(np.ascontiguousarray(value.numpy(), dtype="<f8").tobytes())
-    return digest.hexdigest()
-
-
-def _device(wanted: str | None) -> torch.device:
-    return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -67,10 +67,10 @@ def judge(checks: Sequence[Check], candidate: Measured, reference: Measured) -> 
 def certainty_of(check: Check, candidate: Measured, reference: Measured, permutations: int) -> Certainty:
     """The check's own interval, else the jackknife's: patients leave in at most 20 groups a side."""
     own = getattr(check, "certainty", None)
-    outcome = check(candidate, reference)
     if own is not None:
         found: Certainty = own(candidate, reference, permutations)
         return found
+    outcome = check(candidate, reference)
     if outcome.value is None or not np.isfinite(outcome.value):
         return Certainty(None, {})
 

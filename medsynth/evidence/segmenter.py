@@ -6,7 +6,6 @@ nothing is chosen by how well it does. The same inputs, seed and threads give th
 one kind of CPU; on a GPU they are nearly the same.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,8 @@ from torch import Tensor, nn
 
 from medsynth.errors import MedsynthError
 from medsynth.evidence.augmenting import Augmenter
-from medsynth.models.sealed import read_sealed, write_sealed
+from medsynth.evidence.device import chosen_device
+from medsynth.models.sealed import read_sealed, state_sha256, write_sealed
 
 WIDTHS = (16, 32, 64, 96)
 FOLD = 2 ** (len(WIDTHS) - 1)  # the network halves the sides so often
@@ -64,12 +64,7 @@ class Segmenter:
     @property
     def sha256(self) -> str:
         """Hash of the weights: names, types, shapes and bytes."""
-        digest = hashlib.sha256()
-        for name, weight in self.network.state_dict().items():
-            array = weight.detach().cpu().contiguous().numpy()
-            digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+        return state_sha256(self.network.state_dict())
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> NDArray[np.int32]:
@@ -122,7 +117,7 @@ def train_segmenter(
         raise MedsynthError(f"a segmenter needs images and as many label maps: {len(images)} and {len(labels)} given")
     if min(steps, batch) < 1:
         raise MedsynthError("a segmenter needs 1 step and 1 image a step at least")
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = chosen_device(device)
     maps = torch.from_numpy(indexed(labels, values))[:, None]
     weights = None if shares is None else torch.as_tensor(shares, dtype=torch.float64)
     with torch.random.fork_rng(devices=[]):

@@ -9,6 +9,7 @@ from pydicom.sr.codedict import codes
 
 from medsynth import __version__
 from medsynth.export.uids import uid
+from medsynth.generation.making import GAN
 from medsynth.records import SampleRecord
 
 NOBODY = "synthetic-"
@@ -27,6 +28,11 @@ def patient_id(record: SampleRecord) -> str:
 def is_partly_real(record: SampleRecord) -> bool:
     """Whether scans of a patient are in it; parents that were nobody's make nobody's samples."""
     return any(not key.startswith(NOBODY) for key in patient_id(record).split("."))
+
+
+def model_name(record: SampleRecord) -> str:
+    """What kind of model made it."""
+    return "medsynth GAN" if record.sampler.get("name") == GAN else "medsynth diffusion model"
 
 
 def patient(record: SampleRecord) -> Dataset:
@@ -62,7 +68,7 @@ def marks(record: SampleRecord, gate: tuple[str, ...]) -> Dataset:
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.SynthesizingEquipment)]
     item.Manufacturer = "medsynth"
-    item.ManufacturerModelName = "medsynth diffusion model"
+    item.ManufacturerModelName = model_name(record)
     item.DeviceSerialNumber = record.checkpoint
     item.SoftwareVersions = f"medsynth {__version__}"
     item.ContributionDescription = _cut(" ".join([_what(record), *_terms(record, gate)]), _TEXT)
@@ -74,7 +80,7 @@ def equipment(record: SampleRecord) -> Dataset:
     """PS3.3 C.7.5.1 General Equipment Module: the program and, as a serial number, the hash of the weights."""
     dataset = Dataset()
     dataset.Manufacturer = "medsynth"
-    dataset.ManufacturerModelName = "medsynth diffusion model"
+    dataset.ManufacturerModelName = model_name(record)
     dataset.DeviceSerialNumber = record.checkpoint
     dataset.SoftwareVersions = f"medsynth {__version__}"
     return dataset

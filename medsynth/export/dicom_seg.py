@@ -66,7 +66,10 @@ def segmentation(
             source_images=list(images),
             pixel_array=numbers,
             segmentation_type=SegmentationTypeValues.BINARY,
-            segment_descriptions=[_segment(segment, labels[value]) for segment, value in enumerate(values, 1)],
+            segment_descriptions=[
+                _segment(segment, labels[value], common.ManufacturerModelName)
+                for segment, value in enumerate(values, 1)
+            ],
             series_instance_uid=uid("placeholder"),
             series_number=number,
             sop_instance_uid=uid("placeholder"),
@@ -85,7 +88,7 @@ def segmentation(
     return _made_ours(found, common)
 
 
-def _segment(number: int, name: str) -> SegmentDescription:
+def _segment(number: int, name: str, model: str) -> SegmentDescription:
     code = segment_code(name)
     colour = colormaps["tab10"](number % _COLOURS)[:3]
     description = SegmentDescription(
@@ -95,7 +98,7 @@ def _segment(number: int, name: str) -> SegmentDescription:
         segmented_property_type=code.type,
         algorithm_type="AUTOMATIC",
         algorithm_identification=AlgorithmIdentificationSequence(
-            name="medsynth diffusion model", family=codes.DCM.ArtificialIntelligence, version=__version__
+            name=model, family=codes.DCM.ArtificialIntelligence, version=__version__
         ),
         display_color=CIELabColor.from_rgb(*(round(255 * part) for part in colour)),
     )

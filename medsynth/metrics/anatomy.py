@@ -155,6 +155,13 @@ def anatomy_table(labels: NDArray[np.integer], values: Sequence[int], spacing: S
     return table
 
 
+def touching_shares(table: AnatomyTable) -> Array:
+    """Of every pair, the share of the images with both labels in which they touch, (P,); 1 where none has both."""
+    both = np.isfinite(table.shared)
+    shares: Array = (table.meeting & both).sum(0) / np.maximum(both.sum(0), 1)
+    return np.where(both.any(0), shares, 1.0)
+
+
 def surface_area(inside: Mask, spacing: Sequence[float]) -> float:
     """Surface of a body in mm^2 (2D: its outline in mm; any rank), by Crofton's formula.
 

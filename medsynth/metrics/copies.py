@@ -204,7 +204,7 @@ def smallest_rate(images: int, found: float, power: float = 0.95) -> float:
     return float(min(1.0, (1 - (1 - power) ** (1 / images)) / found))
 
 
-def share_interval(hits: int, of: int) -> tuple[float, float]:
+def exact_interval(hits: int, of: int) -> tuple[float, float]:
     """95% interval of a share (Clopper and Pearson 1934)."""
     found = stats.binomtest(hits, of).proportion_ci(0.95)
     return float(found.low), float(found.high)

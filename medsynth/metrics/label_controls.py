@@ -1,7 +1,6 @@
 """Bad cases of anatomy made from real label maps: what a check of shape and place worth its name rejects."""
 
 from collections.abc import Callable, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from scipy import ndimage
 from skimage.draw import line_nd
 
 from medsynth.metrics import controls as bad
-from medsynth.metrics.anatomy import anatomy_table
+from medsynth.metrics.anatomy import anatomy_table, touching_shares
 from medsynth.metrics.controls import ImageSet, labels_of
 
 Labels = NDArray[np.integer]
@@ -115,10 +114,7 @@ def pulled_apart(real: ImageSet, values: Sequence[int], voxels: float = 2.0) -> 
 def seldom_touching(real: ImageSet, values: Sequence[int], spacing: Sequence[float]) -> tuple[int, int] | None:
     """The two labels that touch in the fewest maps that have both; None where all pairs touch in half of them."""
     table = anatomy_table(labels_of(real), values, spacing)
-    pairs = list(combinations(range(len(values)), 2))
-    both = np.stack([table.present[:, a] & table.present[:, b] for a, b in pairs], axis=1)
-    shares = (table.meeting & both).sum(0) / np.maximum(both.sum(0), 1)
-    shares[both.sum(0) == 0] = 1
+    pairs, shares = table.pairs, touching_shares(table)
     least = int(shares.argmin())
     return (values[pairs[least][0]], values[pairs[least][1]]) if shares[least] < 0.5 else None
 

@@ -1,6 +1,5 @@
 """Features from networks that others trained: packaged with ImageNet weights, a file, or a module of the user's."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from medsynth.metrics.controls import ImageSet
 from medsynth.metrics.exported import load_exported
 from medsynth.metrics.features import FeaturePlan, intensity_range
 from medsynth.metrics.network_input import NetworkInput, pooled
+from medsynth.models.sealed import state_sha256
 
 Array = NDArray[np.float64]
 _AT_ONCE = 16
@@ -195,15 +195,6 @@ class ModulePlan(FeaturePlan):
         value_range = intensity_range(training.images)
         digest = state_sha256(self.module.state_dict())
         return NetworkFeatures(self.module, self.form, spacing, value_range, name=self.name, weights_sha256=digest)
-
-
-def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
-    """Hash of names, shapes, types and bytes of a module's state."""
-    digest = hashlib.sha256()
-    for name, value in sorted(state.items()):
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def read_state(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ A sealed file is one line "medsynth-sealed-1 <sha256 of the rest>", then what
 import hashlib
 import io
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,3 +85,12 @@ def sealed_sha256(path: Path) -> str:
     if head[: len(_MAGIC)] != _MAGIC:
         raise RunError(f"{path.name} is no medsynth checkpoint; name a run that `medsynth train` made")
     return head[len(_MAGIC) : _HEADER - 1].decode("ascii", "replace")
+
+
+def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
+    """Hash of names, shapes, types and bytes of a module's state."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}\n".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

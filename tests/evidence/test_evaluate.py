@@ -11,6 +11,7 @@ from PIL import Image
 
 from medsynth.errors import MedsynthError
 from medsynth.evidence.evaluate import evaluate
+from medsynth.evidence.reporting.run import report
 from medsynth.files import sha256_file
 from medsynth.metrics import controls as bad
 from medsynth.metrics.controls import ImageSet
@@ -304,6 +305,13 @@ def test_a_segmenter_judges_samples_by_their_own_maps(folders, tmp_path):
     assert section["training_patients"] + section["real_patients"] == 64
     assert "Dice of a segmenter, ratio to reals front" in found.summary
     assert section["sha256"] in found.page.read_text()
+    page = report(tmp_path / "o", tmp_path / "r", reals="show").page.read_text()
+    assert "A network that learnt the marked structures from real scans" in page
+    assert "Dice of a segmenter, ratio to reals, front" in page
+    everything = found.lines()
+    wrong = sum(line["verdict"] == "missed" for line in everything)
+    assert f"{wrong} of {len(everything)} checks tell the synthetic scans from the real ones" in page
+    assert "This version has no plain words" not in page
     (kept,) = (tmp_path / "o").glob("segmenter-*.ckpt")
     first, when = found.json.read_bytes(), kept.stat().st_mtime_ns
     assert once().json.read_bytes() == first

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pydicom
 import pytest
 
 from medsynth.cli.main import main
@@ -76,3 +77,16 @@ def test_a_channel_that_is_not_there_is_refused(samples, tmp_path):
         export(
             samples, tmp_path / "out", unaudited="i_accept", dicom=DicomSettings(modality={"mri": "MR"}), progress=False
         )
+
+
+def test_what_a_gan_made_says_so(make_samples, tmp_path):
+    channels = {"image": ("HU", None), "label": ("label", None)}
+    samples = make_samples(tmp_path / "s", place("axial", (4, 3, 2)), channels, sampler={"name": "gan"})
+    export(samples, tmp_path / "out", unaudited="i_accept", progress=False)
+    names = set()
+    for path in files(tmp_path / "out"):
+        dataset = pydicom.dcmread(path)
+        names |= {dataset.ManufacturerModelName, dataset.ContributingEquipmentSequence[0].ManufacturerModelName}
+        for segment in dataset.get("SegmentSequence", []):
+            names.add(segment.SegmentationAlgorithmIdentificationSequence[0].AlgorithmName)
+    assert names == {"medsynth GAN"}

@@ -111,8 +111,9 @@ def test_a_sample_that_the_audit_did_not_see_is_no_pass(samples, tmp_path):
     records = read_records(samples / "samples.jsonl", SampleRecord)
     seen = [{"id": record.id, "sha256": "0" * 64, "verdict": "pass", "reason": ""} for record in records]
     audit = audited(samples, tmp_path / "audit", ["pass"] * 4, samples=seen)
-    with pytest.raises(MedsynthError, match="does not pass 4 of 4 samples"):
-        cleared(samples, records, audit)
+    for unaudited in (None, "i_accept"):
+        with pytest.raises(MedsynthError, match="sample s000000 is not as it was audited"):
+            cleared(samples, records, audit, unaudited)
 
 
 def test_changed_bytes_do_not_go_out(samples, tmp_path):

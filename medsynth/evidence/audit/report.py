@@ -9,7 +9,7 @@ from medsynth.audit_record import SCHEMA, SampleVerdict
 from medsynth.evidence.audit.plan import AuditPlan, CopyBars
 from medsynth.evidence.audit.search import Found, Searched, is_whole
 from medsynth.evidence.audit.verdict import Judged
-from medsynth.metrics.copies import share_interval, smallest_rate
+from medsynth.metrics.copies import exact_interval, smallest_rate
 from medsynth.metrics.planted import describe
 from medsynth.records import SampleRecord
 
@@ -67,7 +67,7 @@ def copies_json(
     size = len(found.p)
     controls, blind = [], []
     for kind, (hits, of) in planted.items():
-        low, high = share_interval(hits, of)
+        low, high = exact_interval(hits, of)
         controls.append(
             {
                 "kind": kind,
@@ -81,12 +81,12 @@ def copies_json(
         if hits < bars.least_found * of:
             blind.append(f"copies of this kind would mostly not be seen here: {describe(kind)}")
     whole = [pair for kind, pair in planted.items() if is_whole(kind)]
-    low, _ = share_interval(sum(hits for hits, _ in whole), sum(of for _, of in whole))
+    low, _ = exact_interval(sum(hits for hits, _ in whole), sum(of for _, of in whole))
     return {
         "verdict": judged.verdict,
         "flagged": int(found.flagged.sum()),
         "flag_bar": bars.false_alarms / 2,
-        "tail_count": {**found.tail._asdict(), "smallest_rate": found.tail.least / size},
+        "tail_count": {**found.tail._asdict(), "smallest_rate": found.tail.least / max(found.tail.of, 1)},
         "smallest_rate": smallest_rate(size, low),
         "families": {
             name: {

@@ -19,6 +19,7 @@ from medsynth.evidence.audit.plan import AuditPlan, CopyBars, MembershipPlan
 from medsynth.evidence.audit.report import audit_json, copies_json, finite, sample_rows
 from medsynth.evidence.audit.search import Found, false_alarms, find, found_by_kind, search
 from medsynth.evidence.audit.verdict import Judged, judge_copies, judge_membership, judge_samples, overall, p_said
+from medsynth.evidence.device import chosen_device
 from medsynth.files import sha256_file, write_text
 from medsynth.metrics.correlation import Searcher, SearchPlan
 from medsynth.metrics.features import fit_features
@@ -114,9 +115,8 @@ def audit(
     preparation, records = read_folder(samples, run)
     _, info = read_run(run)
     inputs = _inputs(samples, run, preparation, records)
-    unknown, overrides = _open_questions(cases, preparation, info, plan.copies, presumed, pretrained)
+    unknown, overrides, blocked = _open_questions(cases, preparation, info, plan.copies, presumed, pretrained)
     overrides += [] if membership else [NO_MEMBERSHIP]
-    blocked = any(reason.startswith(OTHER_CASES) or "held-out patients" in reason for reason in unknown)
     parts = [Judged("cannot-assess", tuple(unknown))] if unknown else []
     found, measured, rows = None, None, []
     untold = [False] * len(records)
@@ -173,10 +173,10 @@ def _open_questions(
     bars: CopyBars,
     presumed: str | None,
     pretrained: str | None,
-) -> tuple[list[str], list[str]]:
-    """What stands in the way of a verdict, and which overrides were used."""
+) -> tuple[list[str], list[str], bool]:
+    """What stands in the way of a verdict, which overrides were used, and whether nothing can be searched at all."""
     if not are_its_cases(cases, preparation):
-        return [f"{OTHER_CASES}; name the folder of cases that it was trained with"], []
+        return [f"{OTHER_CASES}; name the folder of cases that it was trained with"], [], True
     unknown, overrides = [], []
     real = _counts(cases, preparation)
     if real["held_out_patients"] == 0:
@@ -186,6 +186,7 @@ def _open_questions(
             f"{real['held_out_patients']} held-out patients and {real['training_patients']} training patients; "
             f"{bars.least_held_out} of each are needed"
         )
+    blocked = bool(unknown)
     records = read_records(cases / CASES_FILE, CaseRecord)
     guessed = sum(record.patient_source == "presumed" for record in records)
     if guessed and presumed is None:
@@ -199,7 +200,7 @@ def _open_questions(
         )
     overrides += [PRESUMED] if guessed and presumed else []
     overrides += [PRETRAINED] if info.training.get("init_from") and pretrained else []
-    return unknown, overrides
+    return unknown, overrides, blocked
 
 
 def _copies(
@@ -253,7 +254,7 @@ def _membership(
 ) -> tuple[dict[str, Any], Judged]:
     """The attack's result and verdict; where there is no model to ask, why."""
     try:
-        loaded = load_run(run, **_weights(records), device=_device(device))
+        loaded = load_run(run, **_weights(records), device=str(chosen_device(device)))
     except RunError as error:
         return _unasked(f"membership: the run's model cannot be asked: {error}")
     model = loaded.model
@@ -283,9 +284,3 @@ def _weights(records: Sequence[SampleRecord]) -> dict[str, Any]:
     sampler = records[0].sampler
     found: dict[str, Any] = {"weights": sampler.get("weights") or "best"}
     return found | ({"ema": sampler["ema"]} if sampler.get("ema") is not None else {})
-
-
-def _device(device: str) -> str:
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device

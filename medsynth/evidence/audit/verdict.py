@@ -9,8 +9,6 @@ from medsynth.evidence.audit.search import Found, is_whole
 from medsynth.metrics.planted import describe
 from medsynth.records import SampleRecord
 
-_NEARER = "are nearer to a training patient than chance"
-
 
 def p_said(p: float) -> str:
     """A p-value in words; what a float cannot hold is no zero."""
@@ -22,6 +20,11 @@ class Judged(NamedTuple):
 
     verdict: Verdict
     reasons: tuple[str, ...]
+
+
+def flagged_reason(flagged: int, of: int) -> str:
+    """Why a set with flagged samples fails; the others of it may pass all the same."""
+    return f"{flagged} of {of} samples are nearer to a training patient than chance"
 
 
 def judge_copies(found: Found, planted: Mapping[str, tuple[int, int]], alarms: float, bars: CopyBars) -> Judged:
@@ -43,9 +46,7 @@ def judge_copies(found: Found, planted: Mapping[str, tuple[int, int]], alarms: f
         if is_whole(kind) and hits < bars.least_found * of:
             unknown.append(f"of {of} planted copies ({describe(kind)}) {hits} are found; copies may go unseen")
     if found.flagged.any():
-        failed.append(
-            f"{int(found.flagged.sum())} of {len(found.p)} samples are nearer to a training patient than chance"
-        )
+        failed.append(flagged_reason(int(found.flagged.sum()), len(found.p)))
     if found.tail.p < bars.false_alarms / 2:
         failed.append(
             f"{found.tail.above} of {found.tail.of} {'other ' if found.flagged.any() else ''}samples are nearer to "
@@ -96,7 +97,8 @@ def judge_samples(
         set_verdict: of the set.
     """
     verdicts = {}
-    beyond = [reason for reason in set_verdict.reasons if _NEARER not in reason]
+    known = "" if found is None else flagged_reason(int(found.flagged.sum()), len(found.p))
+    beyond = [reason for reason in set_verdict.reasons if reason != known]
     for row, record in enumerate(records):
         verdict: Verdict = "pass"
         reason = ""

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from medsynth.audit_record import audit_sha256
 from medsynth.data.preparation import PREPARATION_FILE, Preparation
 from medsynth.errors import MedsynthError
-from medsynth.files import sha256_file, sha256_json
+from medsynth.files import sha256_file
 from medsynth.models.run import RUN_FILE
 from medsynth.models.sealed import sealed_sha256
 from medsynth.records import SAMPLES_FILE, SampleRecord, read_records
@@ -108,10 +109,8 @@ def _found(folder: Path, name: str) -> Found:
     content = _json(folder, name, _VERBS[name])
     if content.get("schema") not in _VERSIONS[name]:
         raise MedsynthError(f"{name} is of another version: this one reads {', '.join(_VERSIONS[name])}; make it anew")
-    if name == AUDIT_FILE and "sha256" in content:
-        rest = {key: value for key, value in content.items() if key != "sha256"}
-        if sha256_json(rest) != content["sha256"]:
-            raise MedsynthError(f"{name} was altered since it was written; audit anew")
+    if name == AUDIT_FILE and audit_sha256(content) != content.get("sha256"):
+        raise MedsynthError(f"{name} was altered since it was written; audit anew")
     if not isinstance(content.get("verdict"), str) or not isinstance(content.get("inputs", {}), Mapping):
         raise MedsynthError(f"{name} has no verdict or no inputs; make it anew")
     return Found(folder, content)

@@ -80,7 +80,10 @@ def _copies(audit: Mapping[str, Any], copies: Mapping[str, Any]) -> Table:
     real = _part(inputs, "real")
     rows = [
         ("Samples flagged as copies", _of(copies.get("flagged"), inputs.get("samples"))),
-        ("Samples nearer to training patients than nearly all real held-out patients", number(tail.get("count"))),
+        (
+            "Others nearer to training patients than nearly all real patients are",
+            _of(tail.get("above"), tail.get("of")),
+        ),
         ("p-value of that count", number(tail.get("p"))),
         ("Smallest share of copies that would have been seen", _share(copies.get("smallest_rate"))),
         (

@@ -37,6 +37,8 @@ def lines_of(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for channel in group["channels"]:
             for line in channel["lines"]:
                 yield {**line, "group": group["name"], "channel": channel["name"]}
+    for line in (content.get("segmenter") or {}).get("lines", []):  # of all channels together
+        yield {**line, "group": "all", "channel": ""}
 
 
 def name_of(line: Mapping[str, Any]) -> str:

@@ -71,8 +71,7 @@ class Design:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
-        content = asdict(replace(self, augmentation=AUGMENTATION))
-        return {**content, "augmentation": self.augmentation.to_json()}
+        return {**asdict(self), "augmentation": self.augmentation.to_json()}
 
 
 def measure_utility(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from medsynth.errors import MedsynthError
 from medsynth.evidence.augmenting import Augmenter
+from medsynth.evidence.device import chosen_device
 from medsynth.evidence.segmenter import AT_ONCE, dice_per_case, fit_network, train_segmenter
 from medsynth.metrics.weighted import weighted_auc, weighted_mean
 
@@ -167,7 +168,7 @@ class Classification:
         on_step: Callable[[], None],
     ) -> Array:
         """Probability of each class in every test image."""
-        where = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        where = chosen_device(self.device)
         rank = material.images.ndim - 2
         network = _classifier(rank, material.images.shape[1], len(self.parts), seed).to(where)
         classes, chances = torch.from_numpy(material.targets.astype(np.int64)), torch.from_numpy(shares)

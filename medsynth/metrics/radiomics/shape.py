@@ -91,7 +91,7 @@ def shape(mask: NDArray[np.bool_], image: NDArray[np.floating], spacing: Sequenc
         spacing: voxel size in mm along each axis.
 
     Raises:
-        MedsynthError: another rank, or scikit-image is missing.
+        MedsynthError: another rank.
     """
     rank, steps = mask.ndim, np.asarray(spacing, dtype=np.float64)
     mesh = boundary_mesh(mask, spacing)

@@ -12,6 +12,7 @@ from medsynth.data.preparation import cases_digest
 from medsynth.errors import MedsynthError
 from medsynth.evidence.audit.material import read_sample
 from medsynth.evidence.audit.run import audit
+from medsynth.evidence.reporting.tables import audit_tables
 from medsynth.files import sha256_file
 from medsynth.geometry import Geometry
 from medsynth.records import CaseRecord, SampleRecord, read_records
@@ -61,6 +62,20 @@ def test_copies_fail_and_are_shown_beside_their_case(house, copied) -> None:
     assert pairs["s010"]["shift"] == [1, 0]
     assert pairs["s010"]["correlation"] > 0.98
     assert sorted(path.name for path in (found.folder / "pairs").glob("*.png")) == ["s010.png", "s011.png"]
+
+
+def test_a_report_tells_what_the_audit_found(copied) -> None:
+    """Every field that the page reads is one that the audit writes."""
+    tables = {table.title: dict(row[:2] for row in table.rows) for table in audit_tables(copied[1].record.content)}
+    copies = tables["Copies"]
+    assert copies["Samples flagged as copies"] == "2 of 12"
+    tail = copied[1].record.content["copies"]["tail_count"]
+    assert copies["Others nearer to training patients than nearly all real patients are"] == f"{tail['above']} of 10"
+    assert len(copies) == 7
+    assert tail["smallest_rate"] == pytest.approx(tail["least"] / 10)  # of those that are not flagged
+    assert set(tables["Does the search find copies?"].values()) == {"5 of 5"}
+    assert len(tables["How near samples come to training patients"]) == 3  # of pictures: whole, patches, features
+    assert "AUC of a model that remembers, which must be near 1" in tables["Does the model tell who was trained on?"]
 
 
 def test_the_audit_names_nobody(house, copied) -> None:

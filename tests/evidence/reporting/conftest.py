@@ -142,7 +142,7 @@ def write_audit(folder: Path, samples: Path, verdict: str = "fail") -> Path:
         "copies": {
             "verdict": verdict,
             "flagged": int(bad),
-            "tail_count": {"count": 3, "p": 0.4, "least": 9, "smallest_rate": 0.1},
+            "tail_count": {"above": 3, "of": 40, "share": 0.05, "p": 0.4, "least": 9, "smallest_rate": 0.1},
             "smallest_rate": 0.031,
             "families": {"volume": {"threshold": 0.2, "real_gap": [-0.1, 0, 0.1], "sample_gap": [-0.1, 0.02, 0.3]}},
             "controls": {
