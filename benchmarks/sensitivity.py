@@ -3,7 +3,8 @@
 Real cases are split many times into a group and a reference without a patient in common. The group is judged as it
 is and degraded in a known way, by the checks of evaluate with their own bars (real against real at these sizes). A
 metric keeps a claim of `medsynth.evidence.claims` where it rejects the fault in at least 80% of the draws and lets
-at least 80% of the untouched draws pass (a bar lets 5% fail by chance, and fewer draws than splits are judged).
+at least 80% of the untouched draws pass (a bar lets 5% fail by chance, and fewer draws than splits are judged). The
+last row is of all checks as one, by a bar from 40 further real draws: it claims every fault.
 
     python -m benchmarks.sensitivity CASES RUN OUT --size 25
 
@@ -26,12 +27,13 @@ from rich.table import Table
 from benchmarks.verdict import wilson
 from medsynth.data.preparation import Preparation, load_prepared
 from medsynth.data.progress import progress_bar
-from medsynth.evidence.checks import Check
+from medsynth.evidence.checks import Check, Outcome
 from medsynth.evidence.claims import CLAIMS, DIVERSITY, MODES
-from medsynth.evidence.comparison import make_checks
+from medsynth.evidence.comparison import REAL_DRAWS, make_checks
 from medsynth.evidence.image_checks import Alike
 from medsynth.evidence.lines import REAL_SHARE, judge
 from medsynth.evidence.measurements import Frame, Measured, fit_frame, measure
+from medsynth.evidence.together import judge_together
 from medsynth.files import write_json
 from medsynth.metrics import controls as bad
 from medsynth.metrics.controls import ImageSet
@@ -41,6 +43,7 @@ from medsynth.metrics.splits import Sizes, Split, patient_splits
 REAL = "real, untouched"
 FAULTS = (bad.BLUR, bad.NOISE, bad.AVERAGE, bad.DROPPED, bad.TRIPLED, bad.REPEATED)
 CAUGHT = 0.8
+TOGETHER = "all together"
 
 
 class Sensitivity(NamedTuple):
@@ -66,6 +69,8 @@ class Sensitivity(NamedTuple):
 
 def claimed(key: str) -> tuple[str, ...]:
     """What the check claims to catch, a dropped mode among it."""
+    if key == TOGETHER:
+        return FAULTS
     return CLAIMS.get(name_of(key), ()) + MODES.get(name_of(key), ())
 
 
@@ -109,22 +114,34 @@ def sensitivity(
     )
     checks = [check for check in checks if not getattr(check, "label", "")]
     found: dict[str, dict[str, list[bool]]] = {}
+    drawn = patient_splits(owners, Sizes(2 * size, rest), REAL_DRAWS + draws, rng)
     with progress_bar(progress) as bar:
-        task = bar.add_task("judging", total=draws * (len(FAULTS) + 1), note="")
-        for draw, split in enumerate(patient_splits(owners, Sizes(2 * size, rest), draws, rng)):
+        task = bar.add_task("judging", total=REAL_DRAWS + draws * (len(FAULTS) + 1), note="")
+        real: dict[str, list[Outcome]] = {}
+        for split in drawn[:REAL_DRAWS]:
+            alike = Alike(pool, Split(split.first[:size], split.second), frame.value_range)
+            images = pool.take(split.first[:size])
+            for key, outcome in _judged(checks, images, frame, measured.take(split.second), alike).items():
+                real.setdefault(key, []).append(outcome)
+            bar.update(task, advance=1, note=REAL)
+        for draw, split in enumerate(drawn[REAL_DRAWS:]):
             alike = Alike(pool, Split(split.first[:size], split.second), frame.value_range)
             reference = measured.take(split.second)
             for fault, images in degraded(pool, measured, split, frame, size, modes, seed + draw).items():
-                found_here = _judged(checks, images, frame, reference) | {DIVERSITY: alike.judge(images).passed}
-                for key, passed in found_here.items():
-                    found.setdefault(key, {}).setdefault(fault, []).append(passed is False)
+                outcomes = _judged(checks, images, frame, reference, alike)
+                rejects = {key: outcome.passed is False for key, outcome in outcomes.items()}
+                rejects[TOGETHER] = judge_together(outcomes, real, {}, list(outcomes)).verdict == "missed"
+                for key, reject in rejects.items():
+                    found.setdefault(key, {}).setdefault(fault, []).append(reject)
                 bar.update(task, advance=1, note=fault)
     rejected = {key: {fault: np.array(values) for fault, values in of.items()} for key, of in found.items()}
     return Sensitivity(rejected, size, rest)
 
 
-def _judged(checks: Sequence[Check], images: ImageSet, frame: Frame, reference: Measured) -> dict[str, bool | None]:
-    return {key: outcome.passed for key, outcome in judge(checks, measure(images, frame), reference).items()}
+def _judged(
+    checks: Sequence[Check], images: ImageSet, frame: Frame, reference: Measured, alike: Alike
+) -> dict[str, Outcome]:
+    return judge(checks, measure(images, frame), reference) | {DIVERSITY: alike.judge(images)}
 
 
 def degraded(

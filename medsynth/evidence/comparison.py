@@ -13,6 +13,7 @@ from medsynth.evidence.feature_checks import MMDCheck, feature_checks
 from medsynth.evidence.image_checks import Alike, DiversityCheck, IntensityCheck, SingleSpectraCheck, SpectrumCheck
 from medsynth.evidence.lines import REAL_SHARE, Line, Verdict, certainty_of, judge, key_of, make_line, passing
 from medsynth.evidence.measurements import Frame, Measured, measure
+from medsynth.evidence.together import Together, judge_together
 from medsynth.metrics import controls as bad
 from medsynth.metrics.controls import ImageSet, controls
 from medsynth.metrics.label_controls import label_controls
@@ -27,14 +28,14 @@ REAL_DRAWS = 40
 class Compared(NamedTuple):
     """All verdicts of one group and channel.
 
-    `rejected_by`: of every bad case, the checks that reject it; `real_all_met`: share of real draws that pass every
-    check on images at once; `curves`: plain JSON, what figures draw.
+    `rejected_by`: of every bad case, the checks that reject it; `together`: all lines as one; `curves`: plain JSON,
+    what figures draw.
     """
 
     lines: list[Line]
     rejected_by: dict[str, list[str]]
     outcomes: dict[str, dict[str, Outcome]]
-    real_all_met: float
+    together: Together
     curves: dict[str, Any]
     frame: Frame
     here: Split
@@ -103,10 +104,12 @@ def compare(
         name: [key for key, o in of.items() if o.passed is False and passing(real[key]) >= REAL_SHARE]
         for name, of in outcomes.items()
     }
+    measurable = [key_of(c) for c, line in zip(every, lines, strict=True) if line.verdict != "not measurable"]
+    together = judge_together(outcome, real, outcomes, measurable)
     spectrum = next(check for check in checks if isinstance(check, SpectrumCheck))
     mmds = [check for check in checks if isinstance(check, MMDCheck)]
     curves = make_curves(frame, spectrum, mmds, own, reference, found, outcomes, outcome)
-    return Compared(lines, rejected, outcomes, _all_met(real), curves, frame, here)
+    return Compared(lines, rejected, outcomes, together, curves, frame, here)
 
 
 def make_checks(
@@ -151,9 +154,3 @@ def _real_draws(
     judged = [judge(checks, pool.take(split.first), pool.take(split.second)) for split in splits]
     misses = [sum(outcome.passed is False for outcome in of.values()) for of in judged]
     return {key: [of[key] for of in judged] for key in judged[0]}, splits[int(np.argmin(misses))]
-
-
-def _all_met(real: Mapping[str, Sequence[Outcome]]) -> float:
-    """Share of real draws that no check misses; diversity has draws of its own and is left out."""
-    columns = [[outcome.passed is not False for outcome in of] for key, of in real.items() if key != DIVERSITY]
-    return float(np.mean(np.all(columns, axis=0)))

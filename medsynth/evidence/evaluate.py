@@ -15,9 +15,9 @@ from medsynth.data.progress import progress_bar
 from medsynth.errors import GeometryError, MedsynthError
 from medsynth.evidence.comparison import Compared, Verdict
 from medsynth.evidence.groups import ALL, Group, compare_group, make_groups
-from medsynth.evidence.page import Picture, evaluation_page
-from medsynth.evidence.pictures import write_pictures
+from medsynth.evidence.pictures import Picture, write_pictures
 from medsynth.evidence.report import evaluation_json
+from medsynth.evidence.reporting.run import evaluation_page
 from medsynth.evidence.segmenter_check import judge_by_segmenter, with_segmenter
 from medsynth.evidence.segmenter_pairs import pair_of, with_label
 from medsynth.evidence.summary import summary_text
@@ -147,8 +147,7 @@ def evaluate(
         pictures=write_pictures(out, pictures, seed),
     )
     content = content if judged is None else with_segmenter(content, judged)
-    page = evaluation_page(content, pictures)
-    write_text(out / PAGE_FILE, page)
+    write_text(out / PAGE_FILE, evaluation_page(content, out, synthetic.records, preparation, seed=seed))
     write_json(out / EVALUATION_FILE, content)
     return Evaluation(content["verdict"], content, out / EVALUATION_FILE, out / PAGE_FILE)
 

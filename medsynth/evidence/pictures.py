@@ -2,17 +2,29 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medsynth.data.contact_sheet import one_tile
-from medsynth.evidence.figures import Picture
 from medsynth.files import sha256_file
+from medsynth.geometry import Geometry
 
 PICTURES_FOLDER = "pictures"
 SIDE = 192
 """Longest side of a slice in pixels."""
+
+
+class Picture(NamedTuple):
+    """Images of one kind ("synthetic" or "real") and channel on one grid, with label maps or None and a grey window."""
+
+    title: str
+    images: Sequence[NDArray[Any]]
+    labels: Sequence[NDArray[Any]] | None
+    grid: Geometry
+    window: tuple[float, float]
+    channel: str
 
 
 def write_pictures(out: Path, groups: Sequence[Sequence[Picture]], seed: int) -> list[list[dict[str, Any]]]:

@@ -74,6 +74,7 @@ def _group(
 
 
 def _channel(name: str, units: str, rank: int, result: Compared) -> dict[str, Any]:
+    let_through = result.together.let_through()
     return {
         "name": name,
         "units": units,
@@ -93,10 +94,15 @@ def _channel(name: str, units: str, rank: int, result: Compared) -> dict[str, An
             }
             for given, fixed in result.frame.features.items()
         ],
-        "real_all_met": result.real_all_met,
+        "together": _finite(result.together.to_json()),
         "lines": [_finite(line.to_json()) for line in result.lines],
         "controls": [
-            {"name": case, "what": describe(case), "rejected_by": by, "verdict": "rejected" if by else "not measurable"}
+            {
+                "name": case,
+                "what": describe(case),
+                "rejected_by": by,
+                "verdict": "not measurable" if case in let_through else "rejected",
+            }
             for case, by in result.rejected_by.items()
         ],
         "control_values": {
@@ -107,13 +113,13 @@ def _channel(name: str, units: str, rank: int, result: Compared) -> dict[str, An
 
 
 def _overall(groups: Iterable[Mapping[str, Any]]) -> Verdict:
-    """Missed where one line is missed; met only where every line is met and every bad case rejected."""
+    """Missed where a channel is, all lines together; met only where every bad case is rejected together too."""
     verdicts = []
     for group in groups:
         verdicts += ["not measurable"] if group["reason"] else []
         for channel in group["channels"]:
-            verdicts += [line["verdict"] for line in channel["lines"]]
-            verdicts += ["not measurable" for control in channel["controls"] if not control["rejected_by"]]
+            verdicts += [channel["together"]["verdict"]]
+            verdicts += ["not measurable" for control in channel["controls"] if control["verdict"] != "rejected"]
     if "missed" in verdicts:
         return "missed"
     return "not measurable" if "not measurable" in verdicts or not verdicts else "met"
@@ -150,7 +156,8 @@ def _notes(groups: Sequence[Group], records: Sequence[SampleRecord], prepared: S
                 "the audit asks about copies."
             )
     notes.append(
-        "Every bar from real-against-real lets about one real draw in twenty fail; many lines, some chance misses."
+        "The bar of a single line lets up to one real draw in twenty fail, so among many lines some are missed by "
+        "chance: the verdict is that of all lines together."
     )
     return notes
 

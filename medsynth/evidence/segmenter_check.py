@@ -187,7 +187,7 @@ def judge_by_segmenter(
 
 
 def with_segmenter(content: Mapping[str, Any], judged: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of evaluation.json with what a segmenter said, and the verdict over all lines.
+    """The content of evaluation.json with what a segmenter said, and the verdict with its lines.
 
     Args:
         content: of evaluation.json.

@@ -15,14 +15,15 @@ def summary_text(content: Mapping[str, Any]) -> str:
             shown = f"{group['name']} {channel['name']}" if len(group["channels"]) > 1 else group["name"]
             for line in channel["lines"]:
                 text += _line(shown, line)
+            text.append(_together(shown, channel["together"]))
             for control in channel["controls"]:
-                rejected += bool(control["rejected_by"])
-                if not control["rejected_by"]:
-                    text.append(f"  {'not measurable':<15} {shown}: at this size no check rejects: {control['name']}")
+                rejected += control["verdict"] == "rejected"
+                if control["verdict"] != "rejected":
+                    text.append(f"  {'not measurable':<15} {shown}: at this size not rejected: {control['name']}")
     for line in content.get("segmenter", {"lines": []})["lines"]:
         text += _line("all", line)
     if rejected:
-        text.append(f"  bad cases of the same size rejected by a check: {rejected}")
+        text.append(f"  bad cases of the same size rejected: {rejected}")
     return "\n".join(text)
 
 
@@ -32,6 +33,12 @@ def _line(shown: str, line: Mapping[str, Any]) -> list[str]:
     where = " ".join(part for part in (shown, line["check"], on, line["subject"]) if part)
     text = [f"  {line['verdict']:<15} {where:<46} {value:>9}   {_bar(line)}".rstrip()]
     return [*text, f"{'':18}{line['reason']}"] if line["reason"] else text
+
+
+def _together(shown: str, together: Mapping[str, Any]) -> str:
+    where = f"{shown} all lines, worst: {together['worst']}"
+    value = "" if together["value"] is None else f"{together['value']:.3g}"
+    return f"  {together['verdict']:<15} {where:<46} {value:>9}   at most {together['bar']:.3g}"
 
 
 def _bar(line: Mapping[str, Any]) -> str:

@@ -1,17 +1,21 @@
 """Write the report of a set of samples: report.html, model_card.md, data_sheet.md."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 
+from medsynth.data.preparation import Preparation
 from medsynth.errors import MedsynthError
 from medsynth.evidence.reporting.cards import data_sheet, model_card
 from medsynth.evidence.reporting.page import report_page
 from medsynth.evidence.reporting.pictures import Reals, make_quiz, pairs, utility_figures, why_hidden
-from medsynth.evidence.reporting.sources import read_evidence
+from medsynth.evidence.reporting.sources import Evidence, Found, read_evidence
 from medsynth.evidence.reporting.verdicts import Answer, answers
 from medsynth.files import write_text
+from medsynth.records import SampleRecord
 
 REPORT_FILE = "report.html"
 MODEL_CARD_FILE = "model_card.md"
@@ -76,3 +80,18 @@ def report(
     for name, text in texts.items():
         write_text(out / name, text)
     return Report(found, out / REPORT_FILE, out / MODEL_CARD_FILE, out / DATA_SHEET_FILE)
+
+
+def evaluation_page(
+    content: Mapping[str, Any], folder: Path, records: Sequence[SampleRecord], preparation: Preparation, *, seed: int
+) -> str:
+    """The page of an evaluation by itself: a report without audit and usefulness that shows real scans.
+
+    Args:
+        content: of evaluation.json.
+        folder: where the pictures lie that it names.
+        records: of the samples; preparation: theirs.
+        seed: of the order of the pictures; 0 or more.
+    """
+    evidence = Evidence(Found(folder, content), None, None, records, preparation, None, ())
+    return report_page(evidence, make_quiz(evidence.evaluation, why_hidden(evidence, "show"), seed), [], [], [])

@@ -53,7 +53,7 @@ def fidelity(evidence: Evidence) -> Answer:
     lines = list(lines_of(content))
     missed = [line for line in lines if line["verdict"] == "missed"]
     open_lines = [line for line in lines if line["verdict"] == "not measurable"]
-    unseen = [control for control in _controls(content) if not control["rejected_by"]]
+    unseen = [control for control in _controls(content) if control["verdict"] != "rejected"]
     state = content["verdict"]
     not_means = (
         "It does not mean that a radiologist was asked, that every single scan is right, or that rare findings occur "
@@ -64,17 +64,22 @@ def fidelity(evidence: Evidence) -> Answer:
         names = list(dict.fromkeys(line["check"] for line in missed))
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         sentence = f"{len(missed)} of {len(lines)} checks tell the synthetic scans from the real ones: {shown}."
-        means = "The faults are listed below, each with its size. A few checks in many fail by chance alone."
+        means = "The worst fault is larger than real scans have by chance. All are listed below, each with its size."
     elif state == "met":
         sentence = f"In none of {len(lines)} checks do synthetic scans differ from real ones more than chance explains."
-        means = "Every check let real scans pass, and every bad set of the same number was rejected."
+        if missed:
+            sentence = (
+                f"{len(missed)} of {len(lines)} checks are missed, none by more than a group of real scans misses one "
+                "of so many by chance."
+            )
+        means = "Real scans pass in the same way, and every bad set of the same number was rejected."
     elif not lines:
         sentence = "Nothing could be measured: " + "; ".join(texts([g["reason"] for g in content["groups"]])) + "."
         means = "Nothing is known of how real the scans look."
     else:
         sentence = (
-            f"No check found a difference, but {len(open_lines)} of {len(lines)} checks could not have told at this "
-            f"size, and {len(unseen)} kinds of bad scans would have passed."
+            f"No difference was found that is larger than chance explains, but {len(open_lines)} of {len(lines)} "
+            f"checks could not have told at this size, and {len(unseen)} kinds of bad scans would have passed."
         )
         means = "What could be measured is fine; more samples, or more real patients, are needed for the rest."
     return Answer(

@@ -57,6 +57,14 @@ def channel(lines: list[dict[str, Any]], name: str = "mr") -> dict[str, Any]:
         "volume_units": "ml",
         "features": [{"name": "haar", "recipe": "haar_energy_lowres_v1", "sha256": "b" * 64, "count": 17}],
         "lines": lines,
+        "together": {
+            "value": 2.4,
+            "worst": "MMD on haar",
+            "bar": 1.6,
+            "real": {"5%": 0.6, "50%": 0.9, "95%": 1.5},
+            "controls": {BLUR: 50.0, NOISE: 1.2},
+            "verdict": "missed",
+        },
         "controls": [
             {"name": BLUR, "what": "a Gaussian", "rejected_by": ["MMD on haar"], "verdict": "rejected"},
             {"name": NOISE, "what": "white noise", "rejected_by": [], "verdict": "not measurable"},

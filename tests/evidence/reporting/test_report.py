@@ -107,11 +107,17 @@ def test_tables_hold_value_bar_floor_interval_and_controls(made):
         assert wanted in text, wanted
 
 
+def test_all_lines_as_one_are_said_with_the_worst_and_the_bar(made):
+    text = made.page.read_text()
+    for wanted in ("All lines as one", "The worst is MMD on haar, 2.4 times", "and 1.6 times or less in 95 of 100"):
+        assert wanted in text, wanted
+
+
 def test_what_it_cannot_tell_is_said(made):
     limits = made.page.read_text().partition('id="limits"')[2]
     for wanted in (
         "Not measurable: presence, front",
-        f"no check rejects these bad scans (Class a, mr): {'reals with 5% noise'}",
+        f"At this size these bad scans are not rejected (Class a, mr): {'reals with 5% noise'}",
         "presumed for 3 of 40",
         "label maps are not searched",
         "too few held-out patients",
