@@ -88,6 +88,7 @@ VERBS: Mapping[str, Verb] = {
             summary="compare synthetic scans with real ones: fidelity, diversity, labels",
             function="medsynth.evidence.evaluate:evaluate",
             inputs={"samples": inputs.samples_content, "cases": inputs.cases_content},
+            places=frozenset({"cache"}),
         ),
         Verb(
             name="utility",

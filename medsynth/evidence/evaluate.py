@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from medsynth.data.nifti import read_nifti
 from medsynth.data.preparation import PREPARATION_FILE, Preparation, PreparedCase, load_prepared
+from medsynth.data.prepared import default_cache
 from medsynth.data.progress import progress_bar
 from medsynth.errors import GeometryError, MedsynthError
 from medsynth.evidence.comparison import Compared, Verdict
@@ -78,6 +79,7 @@ def evaluate(
     by: str | None = None,
     features: Mapping[str, FeaturePlan] | None = None,
     segmenter: int | None = None,
+    cache: Path | None = None,
 ) -> Evaluation:
     """Judge the samples of a folder beside real draws and bad cases; write evaluation.json, its page and its pictures.
 
@@ -94,6 +96,7 @@ def evaluate(
         by: condition whose values are evaluated each against their own reals, and then together; None is
             their first; without any, all at once.
         segmenter: training steps of a segmenter that judges images against their label maps; None trains none.
+        cache: folder for features that are trained, an encoder's; None is the user's own.
 
     Raises:
         MedsynthError: a folder that is not whole, samples on another grid than the preparation says,
@@ -123,7 +126,9 @@ def evaluate(
         def step(word: str) -> None:
             bar.update(task, advance=1, note=word)
 
-        compared = _compare(groups, synthetic, prepared, preparation, plans, permutations, seed, step)
+        compared = _compare(
+            groups, synthetic, prepared, preparation, plans, permutations, seed, cache or default_cache(), step
+        )
         bar.update(task, completed=total, note="")
         judged = None
         if segmenter is not None:
@@ -225,6 +230,7 @@ def _compare(
     plans: Mapping[str, FeaturePlan],
     permutations: int,
     seed: int,
+    cache: Path,
     step: Callable[[str], None],
 ) -> list[dict[str, Compared]]:
     """By group, by channel; an empty dictionary where the group cannot be measured."""
@@ -248,6 +254,7 @@ def _compare(
                 shape_checks=number == 0,
                 permutations=permutations,
                 seed=seed,
+                cache=cache,
                 step=step,
             )
         found.append(compared)

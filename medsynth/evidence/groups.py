@@ -1,6 +1,7 @@
 """Which samples are judged against which real cases, and how those are split by patient."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -74,6 +75,7 @@ def compare_group(
     shape_checks: bool,
     permutations: int,
     seed: int,
+    cache: Path | None = None,
     step: Callable[[str], None] = lambda _: None,
 ) -> Compared:
     """Compare one group that has draws, in one channel.
@@ -87,6 +89,7 @@ def compare_group(
         labels: value and name of each label to judge.
         shape_checks: judge volume, connectivity and presence too.
         permutations, seed: as in `compare`.
+        cache: folder for what is dear to fit again; None: nothing is kept.
         step: called with a word before each part.
     """
     assert group.draws is not None
@@ -101,7 +104,7 @@ def compare_group(
     return compare(
         samples.take(group.samples),
         real.take(group.pool),
-        fit_frame(features, training, spacing, labels, units=units, seed=seed),
+        fit_frame(features, training, spacing, labels, units=units, seed=seed, cache=cache),
         group.draws,
         permutations=permutations,
         seed=seed,

@@ -1,6 +1,7 @@
 """What is measured of every image, once: the comparisons then only pick rows."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,7 @@ def fit_frame(
     *,
     units: str = "arbitrary",
     seed: int = 0,
+    cache: Path | None = None,
 ) -> Frame:
     """Fix every extractor, its whitening and bandwidth, and the range of intensities on real training images.
 
@@ -54,9 +56,10 @@ def fit_frame(
         labels: value and name of each label to judge.
         units: of the channel.
         seed: of all chance in the fitting.
+        cache: folder for what is dear to fit again; None: nothing is kept.
     """
     fixed = {
-        name: fix_features(plan.fit(training, spacing, units=units, seed=seed), training)
+        name: fix_features(plan.fit(training, spacing, units=units, seed=seed, cache=cache), training)
         for name, plan in plans.items()
     }
     return Frame(fixed, intensity_range(training.images), spacing, labels)

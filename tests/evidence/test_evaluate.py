@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from medsynth.errors import MedsynthError
+from medsynth.evidence.encoder import EncoderPlan
 from medsynth.evidence.evaluate import evaluate
 from medsynth.evidence.reporting.run import report
 from medsynth.files import sha256_file
@@ -325,3 +326,29 @@ def test_a_segmenter_needs_label_maps(folders, tmp_path):
     folders.write_samples(tmp_path / "s", images[:10], None, preparation)
     with pytest.raises(MedsynthError, match="hold no label map"):
         evaluate(tmp_path / "s", tmp_path / "c", tmp_path / "o", splits=20, progress=False, segmenter=5)
+
+
+def test_a_trained_encoder_is_kept_in_the_cache_and_serves_again(cases, folders, tmp_path, monkeypatch):
+    folders.write_samples(tmp_path / "s", *folders.blobs(16, seed=3), cases[1])
+    plan = {"encoder": EncoderPlan(steps=2, batch=8, widths=(8, 8))}
+
+    def once(out):
+        return evaluate(
+            tmp_path / "s",
+            cases[0],
+            tmp_path / out,
+            permutations=9,
+            splits=20,
+            progress=False,
+            features=plan,
+            cache=tmp_path / "cache",
+        )
+
+    first = once("a")
+    assert [file.name.partition("-")[0] for file in (tmp_path / "cache").iterdir()] == ["encoder"]
+
+    def fail(*_args, **_more):
+        raise AssertionError("trained anew")
+
+    monkeypatch.setattr("medsynth.evidence.encoder.train_encoder", fail)
+    assert once("b").json.read_bytes() == first.json.read_bytes()
