@@ -4,7 +4,7 @@ Real cases are split many times into a group and a reference without a patient i
 is and degraded in a known way, by the checks of evaluate with their own bars (real against real at these sizes). A
 metric keeps a claim of `medsynth.evidence.claims` where it rejects the fault in at least 80% of the draws and lets
 at least 80% of the untouched draws pass (a bar lets 5% fail by chance, and fewer draws than splits are judged). The
-last row is of all checks as one, by a bar from 40 further real draws: it claims every fault.
+last row is of all checks as one, by a bar from 40 further real draws; it claims every fault but a dropped mode.
 
     python -m benchmarks.sensitivity CASES RUN OUT --size 25
 
@@ -70,7 +70,7 @@ class Sensitivity(NamedTuple):
 def claimed(key: str) -> tuple[str, ...]:
     """What the check claims to catch, a dropped mode among it."""
     if key == TOGETHER:
-        return FAULTS
+        return tuple(fault for fault in FAULTS if fault != bad.DROPPED)
     return CLAIMS.get(name_of(key), ()) + MODES.get(name_of(key), ())
 
 
