@@ -44,7 +44,7 @@ def image_objects(
     shared.SeriesDescription = f"synthetic {channel.name}"[:64]
     shared.ContentDate, shared.ContentTime = settings.date, "000000"
     shared.update(_pixels(values))
-    shared.update(_shown(windows(channel.values, channel.kind), values))
+    shared.update(_shown(windows(channel.values, channel.kind)))
     planes, stack = dicom_planes(turn.geometry), turn.turned(values.array)
     for index, plane in enumerate(planes):
         dataset = Dataset()
@@ -70,15 +70,17 @@ def _pixels(values: Stored) -> Dataset:
     return dataset
 
 
-def _shown(found: list[Window], values: Stored) -> Dataset:
-    """PS3.3 C.11.2 VOI LUT Module: a linear window counts whole steps, an exact one may be narrower than one."""
+def _shown(found: list[Window]) -> Dataset:
+    """PS3.3 C.11.2 VOI LUT Module.
+
+    Of fractions too the windows are LINEAR, which is never narrower than a whole step: viewers are seen to read every
+    window so, whatever VOI LUT Function says, and a narrow one would come out black or white.
+    """
     dataset = Dataset()
-    pairs = [_linear(window) if values.exact else (window.centre, window.width) for window in found]
+    pairs = [_linear(window) for window in found]
     dataset.WindowCenter = [decimal_string(centre) for centre, _ in pairs]
     dataset.WindowWidth = [decimal_string(width) for _, width in pairs]
     dataset.WindowCenterWidthExplanation = [window.name for window in found]
-    if not values.exact:
-        dataset.VOILUTFunction = "LINEAR_EXACT"
     return dataset
 
 

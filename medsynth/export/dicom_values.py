@@ -84,7 +84,7 @@ def windows(values: NDArray[Any], kind: Kind) -> list[Window]:
     first. Others: the middle 98.5 % of what lies above the lowest value; of PET from 0 on; a picture of 8 bits as
     it is.
     """
-    if kind in ("CR", "DX", "SC") and values.min() >= 0 and values.max() <= 255:
+    if kind in ("CR", "DX", "SC") and values.min() >= 0 and 1 < values.max() <= 255:
         return [Window(128, 256, "FULL RANGE")]
     above = values[values > values.min()]
     low, high = (float(v) for v in np.percentile(above, (1, 99.5))) if above.size else (float(values.min()),) * 2

@@ -130,6 +130,22 @@ def test_overrides_travel_into_every_object(make_samples, tmp_path):
             assert "Identity of the scans behind it: unknown." in text
 
 
+@pytest.mark.parametrize("highest", [0.5, 1.0, 12.0, 900.0])
+def test_windows_of_fractions_are_right_where_every_window_is_read_as_linear(samples, highest):
+    """OHIF does not look at VOI LUT Function: a window narrower than a step would be empty (PS3.3 C.11.2.1.2.1)."""
+    (record,) = read_records(samples / "samples.jsonl", SampleRecord)
+    arrays = read_channels(samples, record)
+    arrays["mr"] = (arrays["mr"] / arrays["mr"].max() * highest).astype(np.float32)
+    found = next(series for series in sample_series(record, arrays) if series.channel == "mr")
+    for dataset in found.objects:
+        assert "VOILUTFunction" not in dataset
+        assert dataset.WindowWidth >= 1
+        low = dataset.WindowCenter - 0.5 - (dataset.WindowWidth - 1) / 2
+        high = dataset.WindowCenter - 0.5 + (dataset.WindowWidth - 1) / 2
+        above = arrays["mr"][arrays["mr"] > arrays["mr"].min()]
+        assert (low, high) == pytest.approx(tuple(np.percentile(above, (1, 99.5))), rel=1e-6, abs=1e-6)
+
+
 def test_a_derived_sample_is_still_its_patient(make_samples, tmp_path):
     samples = make_samples(tmp_path / "samples", place("axial"), CHANNELS, **PARENT)
     for dataset in exported(samples, tmp_path / "out"):
