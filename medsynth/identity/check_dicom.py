@@ -13,6 +13,7 @@ from medsynth.errors import UnreadableError
 from medsynth.identity.byte_text import inflate, is_wordy, runs, wide_runs
 from medsynth.identity.finding import Findings
 from medsynth.identity.header_walk import Walk, said_of
+from medsynth.identity.own_objects import own_object
 from medsynth.identity.shapes import judge
 
 _PREAMBLE = 128
@@ -46,7 +47,8 @@ def check_dicom(path: Path, content: bytes, findings: Findings) -> CheckedDicom:
             findings.add("unread", "file")
             _search(content, None, findings)
             return CheckedDicom(None, b"")
-        walk = Walk(findings, said_of(dataset))
+        own = own_object(dataset)
+        walk = Walk(findings, said_of(dataset), own)
         walk.dataset(dataset.file_meta)
         walk.dataset(dataset)
     if "SOPClassUID" not in dataset and "MediaStorageSOPClassUID" not in dataset.file_meta:

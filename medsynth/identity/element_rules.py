@@ -42,7 +42,7 @@ _MAKE = re.compile(r"SoftwareVersions?$|ManufacturerModelName$")
 _COIL_CODE = re.compile(r"[A-Z0-9][A-Z0-9_.:;/+*-]{0,15}")
 _BIRTH = re.compile(r"Birth|Death")
 _PSEUDONYM = re.compile(
-    r"[pc][0-9a-f]{16}|synthetic-[0-9a-f]+|anon(ymous|ymized|ymised)?|(urn:)?removed|none|unknown", re.IGNORECASE
+    r"[pc][0-9a-f]{16}|synthetic-[0-9a-f]{16}|anon(ymous|ymized|ymised)?|(urn:)?removed|none|unknown", re.IGNORECASE
 )
 # Who or what was done, in text of which Clean Descriptors leaves the plain words (PS3.15 Table E.1-1).
 _DESCRIPTORS = re.compile(

@@ -11,17 +11,14 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from medsynth.identity.byte_text import as_text, beside_frames, is_token, is_wordy, jpeg_comments, runs, wide_runs
+from medsynth.identity.codes import CODES, is_known_code
 from medsynth.identity.element_rules import BYTES, NUMBERS, TEXT, Said, judge_element, judge_numbers
 from medsynth.identity.finding import Findings, Found
 from medsynth.identity.known_private import CSA, PACKED, is_plain_csa, known_form
+from medsynth.identity.own_objects import OwnObject
 from medsynth.identity.shapes import judge
-from medsynth.identity.vocabulary import known_codes, known_meanings
 
 _PIXELS = {Tag("PixelData"), Tag("FloatPixelData"), Tag("DoubleFloatPixelData")}
-_CODES = {
-    Tag(keyword)
-    for keyword in ("CodeValue", "LongCodeValue", "CodeMeaning", "CodingSchemeVersion", "ContextGroupVersion")
-}
 _PADDING = Tag(0xFFFC, 0xFFFC)
 _DEEPEST = 64
 _LIKE_TEXT = ("AS", "DA", "DT", "PN", "TM", "UI", "UR")
@@ -41,6 +38,7 @@ class Walk:
     Args:
         findings: receives what is found.
         said: what the data set says of itself.
+        own: what medsynth's exporter would have written into it; None where it is none of its objects.
 
     Attributes:
         texts: printable runs of all values that were judged, so that a search of the raw bytes can pass over them.
@@ -48,8 +46,8 @@ class Walk:
         pixels: bytes of all pixel data that were met.
     """
 
-    def __init__(self, findings: Findings, said: Said) -> None:
-        self._findings, self._said = findings, said
+    def __init__(self, findings: Findings, said: Said, own: OwnObject | None = None) -> None:
+        self._findings, self._said, self._own = findings, said, own
         self.texts: set[str] = set()
         self.heads: set[str] = set()
         self.pixels: list[bytes] = []
@@ -117,7 +115,9 @@ class Walk:
     def _public(self, dataset: Dataset, tag: BaseTag, vr: str, value: Any, raw: bytes, place: str) -> None:
         if tag.element == 0 and vr == "UL" and _count(value) == 1:
             return
-        if tag in _CODES and _is_known_code(dataset, tag):
+        if tag in CODES and is_known_code(dataset, tag):
+            return
+        if self._own is not None and self._own.is_judged(place, raw, self._findings):
             return
         meant = dictionary_VR(tag).split(" or ")
         if isinstance(value, bytes):
@@ -249,18 +249,6 @@ def _texts(dataset: Dataset, vr: str, value: Any, raw: bytes) -> list[str]:
     if isinstance(value, str) or not hasattr(value, "__iter__") or (vr == "PN" and hasattr(value, "components")):
         return str(value).split("\\")
     return [str(one) for one in value]
-
-
-def _is_known_code(dataset: Dataset, tag: BaseTag) -> bool:
-    """Whether a code is one of a public scheme (PS3.16), or the version of one."""
-    scheme = str(dataset.get("CodingSchemeDesignator", ""))
-    value = str(dataset[tag].value)
-    if tag == Tag("CodingSchemeVersion") or tag == Tag("ContextGroupVersion"):
-        return re.fullmatch(r"[\d.v]{1,6}|(199\d|20[0-4]\d)\d{4}(0{6})?", value) is not None
-    if tag == Tag("CodeMeaning"):
-        code = dataset.get("CodeValue") or dataset.get("LongCodeValue") or ""
-        return known_meanings().get((scheme, str(code))) == value
-    return (scheme, value) in known_codes()
 
 
 def _expected_length(dataset: Dataset, tag: BaseTag) -> int | None:

@@ -19,9 +19,11 @@ SETTINGS_FOLDER = ".hydra"
 """In which the resolved settings of a folder lie."""
 _SETTINGS_FILES = ("config.yaml", "overrides.yaml")
 _VERBS = ("ingest", "train", "generate", "evaluate", "audit", "export", "check")
+_ACCEPTED = ("presumed", "pretrained", "unaudited", "uncleared")
+"""Gates that are passed by name."""
 _STAMP = {"schema", "medsynth", "verb", "sweep", "config", "inputs"}
 _HASH = re.compile(r"[0-9a-f]{64}")
-_VERSION = re.compile(r"\d+\.\d+\.\d+([a-z]+\d+)?(\+[0-9a-z.]{1,16})?")
+VERSION = re.compile(r"\d+\.\d+\.\d+([a-z]+\d+)?(\+[0-9a-z.]{1,16})?")
 _LINE = re.compile(r"\s*(?:- )?\+{0,2}~?([A-Za-z_][\w.]*)\s*[:=]\s*(.*)")
 _SEED = re.compile(r"\d{1,20}")
 
@@ -35,7 +37,7 @@ def check_stamp(content: bytes, findings: Findings) -> bool:
             and stamp["schema"] == "medsynth.out/1"
             and stamp["verb"] in _VERBS
             and isinstance(stamp["sweep"], bool)
-            and _VERSION.fullmatch(stamp["medsynth"]) is not None
+            and VERSION.fullmatch(stamp["medsynth"]) is not None
             and all(value is None or _HASH.fullmatch(value) for value in stamp["inputs"].values())
             and isinstance(stamp["config"], dict)
         )
@@ -66,7 +68,7 @@ def check_settings(content: bytes, findings: Findings) -> bool:
         leaf = match[1].rpartition(".")[2] if match else ""
         if match is None or not _is_own_key(match[1]):
             findings.add_all(judge_line(line), f"line {number}")
-        elif not _is_own_value(leaf, match[2].strip()):
+        elif not _is_own_value(leaf, match[2].strip().strip("'")):
             findings.add_all(judge_line(match[2]), f"line {number}")
     return True
 
@@ -99,6 +101,8 @@ def check_setting(key: str, value: Any, place: str, findings: Findings) -> None:
 def settings() -> Mapping[str, frozenset[str]]:
     """Names of medsynth's own settings, and the texts that its own configuration gives them."""
     found: dict[str, set[str]] = {"ema": set(), "weights": {"best", "last", "untrained"}, "options": set()}
+    found["name"] = {"gan"}  # of the sampler of a GAN's samples
+    found.update({key: {"i_accept"} for key in _ACCEPTED})
     for group, file in _yaml_files(files("medsynth.conf"), ""):
         found.setdefault(group, set()).add(file.name.removesuffix(".yaml"))  # sampler=heun
         for key, value in _pairs(yaml.safe_load(file.read_text(encoding="utf-8"))):
