@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,12 +64,12 @@ def record(**changes: Any) -> SampleRecord:
     return SampleRecord(**{**plain, **changes})
 
 
-def objects(one: SampleRecord, gate: tuple[str, ...] = GATE) -> list[Dataset]:
-    """First of the image's objects, and the segmentation."""
+def objects(one: SampleRecord, gate: tuple[str, ...] = GATE, most: int = 2) -> list[Dataset]:
+    """First of the image's objects, and the segmentation where `most` is 2."""
     shape = one.geometry.shape
     arrays = {"image": np.arange(60).reshape(shape).astype(np.int16), "label": (np.arange(60) % 3).reshape(shape)}
     arrays = {name: arrays.get(name, arrays["image"]) for name in one.channels}
-    return [series.objects[0] for series in sample_series(one, arrays, gate)]
+    return [series.objects[0] for series in islice(sample_series(one, arrays, gate), most)]
 
 
 @cache
@@ -111,8 +112,10 @@ def _in_elements() -> Iterator[ExportPlant]:
 
 def _changed(keyword: str, who: str, way: str) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
-        dataset = copy.deepcopy(_plain()[1])
         *path, last = keyword.split(".")
+        dataset = copy.deepcopy(
+            _plain()[int(path[:1] in (["SegmentSequence"], ["CodingSchemeIdentificationSequence"]))]
+        )
         item = dataset
         for name in path:
             item = item[name].value[-1]
@@ -135,7 +138,7 @@ def _changed(keyword: str, who: str, way: str) -> Callable[[Path], Path]:
 
 def _in_sentences() -> Iterator[ExportPlant]:
     """In each line of the comments, and where a word or a number of theirs stood."""
-    lines = _plain()[1].ImageComments.split("\n")
+    lines = _plain()[0].ImageComments.split("\n")
     for number, line in enumerate(lines):
         for who in WHO:
             for text in (f"{who} {line}", line.replace(" ", f" {who} ", 1), line.removesuffix(".") + f" {who}."):
@@ -151,7 +154,7 @@ def _in_sentences() -> Iterator[ExportPlant]:
 
 def _comments(lines: list[str], number: int, text: str) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
-        dataset = copy.deepcopy(_plain()[1])
+        dataset = copy.deepcopy(_plain()[0])
         dataset.ImageComments = "\n".join([*lines[:number], text, *lines[number + 1 :]])
         return save(dataset, folder)
 
@@ -175,15 +178,15 @@ def _in_records() -> Iterator[ExportPlant]:
             ("licence", {"licences": (f"ask {who}",)}),
         ):
             yield ExportPlant(f"{who} as {what}", "(0020,4000)", _exported(**changes))
-        yield ExportPlant(f"{who} as a label", "(0062,0002)>(0062,0005)", _exported(labels={1: who, 2: "label 2"}))
+        yield ExportPlant(f"{who} as a label", "(0062,0002)>(0062,0005)", _exported(1, labels={1: who, 2: "label 2"}))
         token = re.sub(r"\W+", "_", who)  # records refuse other names of channels
         channels = {token: image, "label": record().channels["label"]}
-        yield ExportPlant(f"{token} as a channel", "(0008,103E)", _exported(0, channels=channels))
+        yield ExportPlant(f"{token} as a channel", "(0008,103E)", _exported(channels=channels))
     yield ExportPlant("a letter of another alphabet", "(0020,4000)", _exported(condition={"class": "Øyvind Ångström"}))
 
 
-def _exported(which: int = -1, **changes: Any) -> Callable[[Path], Path]:
-    return lambda folder: save(objects(record(**changes))[which], folder)
+def _exported(which: int = 0, **changes: Any) -> Callable[[Path], Path]:
+    return lambda folder: save(objects(record(**changes), most=2 if which else 1)[which], folder)
 
 
 def export_list() -> dict[str, Any]:
