@@ -132,6 +132,9 @@ VERBS: Mapping[str, Verb] = {
             summary="bring synthetic scans to where people work: DICOM",
             function="medsynth.export.run:export",
             inputs={"samples": inputs.samples_content, "audit": inputs.audit_content},
+            places=frozenset({"pacs_list"}),
+            unfinished="not all was sent: sent.json in out says why; the same command sends the rest",
+            runtime=frozenset({"pacs", "confirm", "progress"}),
         ),
         Verb(
             name="check",

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,8 @@ from medsynth.errors import GeometryError, MedsynthError, UnreadableError
 from medsynth.export.dicom import Series, encoded, sample_series
 from medsynth.export.dicom_settings import EXPORTER, DicomSettings
 from medsynth.export.gate import Gate, cleared
+from medsynth.export.sending.destinations import Destination, destination
+from medsynth.export.sending.run import SendReport, require_confirmed, require_packages, send
 from medsynth.files import inside, sha256_file, write_bytes, write_json
 from medsynth.records import SAMPLES_FILE, SampleRecord, read_records
 
@@ -33,10 +35,20 @@ class ExportReport:
     flagged: int
     unaudited: int
     folder: Path
+    sending: SendReport | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """1 where something was to be sent and did not get through."""
+        return self.sending.exit_code if self.sending else 0
 
     @property
     def summary(self) -> str:
         """For the terminal."""
+        return self._exported + (f"\n{self.sending.summary}" if self.sending else "")
+
+    @property
+    def _exported(self) -> str:
         said = f"{self.studies} studies, {self.objects} objects in {self.folder}"
         said += f"; {self.flagged} samples left out: the audit flagged them" if self.flagged else ""
         return said + (f"; {self.unaudited} went out without a passed audit, and say so" if self.unaudited else "")
@@ -50,6 +62,9 @@ def export(
     audit: Path | None = None,
     unaudited: str | None = None,
     dicom: DicomSettings | None = None,
+    pacs: str | None = None,
+    pacs_list: Path | None = None,
+    confirm: str | None = None,
     progress: bool = True,
 ) -> ExportReport:
     """Write the samples that may go out; twice gives the same bytes.
@@ -61,13 +76,18 @@ def export(
         audit: AUDIT of these samples.
         unaudited: "i_accept" lets out what no audit passed, which every object then says.
         dicom: how samples become objects.
+        pacs: name of a destination in the list, to which the objects are sent; None to send nothing.
+        pacs_list: of destinations; None for the file that MEDSYNTH_PACS names.
+        confirm: "send"; without it nothing is sent, and the report says what would be.
         progress: whether to show a bar.
 
     Raises:
-        MedsynthError: the gate is shut; a sample that was changed or fits no kind of object; a full disk.
+        MedsynthError: the gate is shut; a sample that was changed or fits no kind of object; a full disk; a
+            destination that is not in the list, is not there or does not let us in.
     """
     if format != "dicom":
         raise MedsynthError("format is dicom")
+    to = _destination(pacs, pacs_list, confirm)
     settings = dicom or DicomSettings()
     records = read_records(samples / SAMPLES_FILE, SampleRecord)
     _require_known_channels(records, settings)
@@ -86,7 +106,8 @@ def export(
             bar.update(task, advance=1)
     write_json(out / EXPORT_FILE, _listed(studies, gate, settings))
     objects = sum(len(series["objects"]) for study in studies for series in study["series"])
-    return ExportReport(len(studies), objects, len(gate.flagged), len(gate.unaudited), out / DICOM_FOLDER)
+    report = ExportReport(len(studies), objects, len(gate.flagged), len(gate.unaudited), out / DICOM_FOLDER)
+    return report if to is None else replace(report, sending=send(out, EXPORT_FILE, to, confirm, progress))
 
 
 def study_folders(records: Sequence[SampleRecord]) -> dict[str, str]:
@@ -123,6 +144,17 @@ def read_channels(samples: Path, record: SampleRecord) -> dict[str, NDArray[Any]
             )
         arrays[name] = volume.array.reshape(record.geometry.shape)
     return arrays
+
+
+def _destination(pacs: str | None, pacs_list: Path | None, confirm: str | None) -> Destination | None:
+    """Where to, before the first object is written."""
+    require_confirmed(confirm)
+    if pacs is None:
+        if confirm is not None:
+            raise MedsynthError("confirm=send needs pacs=NAME, one of the list of destinations")
+        return None
+    require_packages()
+    return destination(pacs, pacs_list)
 
 
 def _require_known_channels(records: Sequence[SampleRecord], settings: DicomSettings) -> None:
