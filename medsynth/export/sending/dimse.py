@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
 from pynetdicom.sop_class import Verification
 
@@ -55,17 +55,18 @@ class DimseSender:
         self._pairs = list(dict.fromkeys((item.sop_class, item.syntax) for item in items))
 
     def echo(self) -> None:
-        """C-ECHO, after a knock that tells why there is no connection.
+        """C-ECHO; where there is no connection, a knock tells why.
 
         Raises:
             MedsynthError: the reason in words.
         """
-        knock(self._destination, self._context)
         line = DimseLine(self._destination, self._context, self._secret, [])
         try:
             line.open()
             status = line.echo()
         except LineError as error:
+            if not error.answered:  # not before: an archive may take a single connection, and remember this one
+                knock(self._destination, self._context)
             raise MedsynthError(f"{self._destination.name}: {error}") from None
         finally:
             line.close()
@@ -109,13 +110,17 @@ class DimseLine:
         entity.add_requested_context(Verification, list(_UNCOMPRESSED))
         for sop_class, syntax in self._pairs:
             entity.add_requested_context(sop_class, list(_UNCOMPRESSED) if syntax in _UNCOMPRESSED else [syntax])
-        self._association = entity.associate(
-            there.host,
-            there.port,
-            ae_title=there.called,
-            ext_neg=[_identity(self._secret)] if self._secret else None,
-            tls_args=(self._context, there.host) if self._context else None,
-        )
+        try:
+            self._association = entity.associate(
+                there.host,
+                there.port,
+                ae_title=there.called,
+                ext_neg=[_identity(self._secret)] if self._secret else None,
+                tls_args=(self._context, there.host) if self._context else None,
+                evt_handlers=[(evt.EVT_CONN_OPEN, self._limit)],
+            )
+        except (OSError, ValueError, RuntimeError):  # a name that no address belongs to
+            raise LineError("no connection") from None
         if not self._association.is_established:
             raise self._refusal()
 
@@ -136,15 +141,26 @@ class DimseLine:
         try:
             status = self._association.send_c_store(loaded.dataset)
         except RuntimeError:  # the association ended in the meantime
-            return _LOST
+            return self._lost()
         except ValueError:
             return Outcome("refused", "it cannot be put into what was agreed with the archive")
-        return of_status(int(status.Status)) if "Status" in status else _LOST
+        return of_status(int(status.Status)) if "Status" in status else self._lost()
 
     def close(self) -> None:
         """Release."""
         if self._association is not None and self._association.is_established:
             self._association.release()
+
+    def _limit(self, event: evt.Event) -> None:
+        # pynetdicom waits without end for a peer that no longer reads, and even its abort does.
+        event.assoc.dul.socket.socket.settimeout(self._destination.pace.timeout)
+
+    def _lost(self) -> Outcome:
+        # It may still pass for established when the connection is gone: the next object gets a new one.
+        if self._association.is_established:
+            self._association.abort()
+        self._association = None
+        return _LOST
 
     def _refusal(self) -> LineError:
         association = self._association
@@ -153,7 +169,8 @@ class DimseLine:
             source, diagnostic = int(answer.result_source), int(answer.diagnostic)
             said = _REJECTED.get((source, diagnostic), "for a reason that the standard does not know")
             # PS3.8 9.3.4: result 2 is rejected-transient.
-            return LineError(f"the association was rejected: {said}", closed=int(answer.result) == 1 and source != 3)
+            closed = int(answer.result) == 1 and source != 3
+            return LineError(f"the association was rejected: {said}", answered=True, closed=closed)
         if association.is_aborted:
             hint = "; does it want a certificate of ours (tls.certificate)?" if self._context else ""
             return LineError(f"no association: the connection was cut, or nothing answered as DICOM{hint}")

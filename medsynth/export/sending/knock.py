@@ -47,28 +47,32 @@ def knock(destination: Destination, context: ssl.SSLContext | None) -> None:
     place = f"{destination.name} (host {destination.host}, port {destination.port})"
     timeout = destination.pace.timeout
     try:
-        with socket.create_connection((destination.host, destination.port), timeout=timeout) as plain:
-            if context is None:
-                return
-            with context.wrap_socket(plain, server_hostname=destination.host) as secure, suppress(OSError):
-                secure.unwrap()
-    except socket.gaierror:
+        plain = socket.create_connection((destination.host, destination.port), timeout=timeout)
+    except (socket.gaierror, UnicodeError):
         raise MedsynthError(f"{place}: there is no host of this name; look at the list, or at the network") from None
     except ConnectionRefusedError:
         raise MedsynthError(f"{place}: nothing listens there: connection refused; is the archive up?") from None
     except TimeoutError:
         raise MedsynthError(f"{place}: no answer within {timeout:g} s; a wrong address, or a firewall") from None
+    except OSError as error:
+        raise MedsynthError(f"{place}: no connection: {error.strerror or type(error).__name__}") from None
+    with plain:
+        if context is not None:
+            _shake(plain, context, destination.host, place)
+
+
+def _shake(plain: socket.socket, context: ssl.SSLContext, host: str, place: str) -> None:
+    try:
+        with context.wrap_socket(plain, server_hostname=host) as secure, suppress(OSError):
+            secure.unwrap()
     except ssl.SSLCertVerificationError as error:
         raise MedsynthError(
             f"{place}: its certificate is not accepted: {error.verify_message}; if it is the right one, give its "
             "authority's as tls.ca"
         ) from None
-    except ssl.SSLError as error:
-        raise MedsynthError(f"{place}: no TLS: {_reason(error)}; does this port speak TLS?") from None
-    except UnicodeError:
-        raise MedsynthError(f"{place}: the name of the host is none") from None
-    except OSError as error:
-        raise MedsynthError(f"{place}: no connection: {error.strerror or type(error).__name__}") from None
+    except (OSError, ValueError) as error:
+        said = _reason(error) if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None) or "no answer"
+        raise MedsynthError(f"{place}: no TLS: {said}; does this port speak TLS?") from None
 
 
 def _reason(error: ssl.SSLError) -> str:

@@ -7,11 +7,17 @@ from medsynth.export.sending.outcomes import Outcome
 
 
 class LineError(Exception):
-    """A connection that could not be opened, with the reason in words. `closed`: it will not be later either."""
+    """A connection that could not be opened, with the reason in words.
 
-    def __init__(self, said: str, *, closed: bool = False) -> None:
+    Args:
+        said: the reason.
+        answered: it is the other side's own reason.
+        closed: it will not be opened later either.
+    """
+
+    def __init__(self, said: str, *, answered: bool = False, closed: bool = False) -> None:
         super().__init__(said)
-        self.closed = closed
+        self.answered, self.closed = answered, closed
 
 
 class Line(Protocol):

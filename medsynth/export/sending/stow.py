@@ -44,14 +44,16 @@ class StowSender:
     def echo(self) -> None:
         """Ask for a study of our own (QIDO-RS): whether the login works shows, and no patient's data comes back.
 
+        Where there is no connection, a knock tells why.
+
         Raises:
             MedsynthError: the reason in words.
         """
-        knock(self._destination, self._context)
         line = self.line()
         try:
             status = line.ask(self._study)
         except requests.RequestException as error:
+            knock(self._destination, self._context)
             raise MedsynthError(f"{self._destination.name}: {_lost(error).said}") from None
         finally:
             line.close()

@@ -17,7 +17,7 @@ PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 def require(*programs: str) -> None:
-    packages = {"Orthanc": "orthanc", "storescp": "dcmtk", "openssl": "openssl"}
+    packages = {"Orthanc": "orthanc", "storescp": "dcmtk", "openssl": "openssl", "unshare": "util-linux"}
     for program in programs:
         if shutil.which(program) is None:
             pytest.skip(f"{program} is missing (Debian package {packages[program]})")
@@ -86,7 +86,7 @@ class Orthanc:
 
 
 @contextlib.contextmanager
-def orthanc(folder: Path, login=None, **settings):
+def orthanc(folder: Path, login=None, start=("Orthanc",), **settings):
     """Orthanc 1.10 with DICOMweb. It listens on all interfaces: for tests only."""
     require("Orthanc")
     if not PLUGIN.exists():
@@ -108,7 +108,7 @@ def orthanc(folder: Path, login=None, **settings):
         **settings,
     }
     (folder / "orthanc.json").write_text(json.dumps(content))
-    with program(["Orthanc", folder / "orthanc.json"], folder, http, dicom):
+    with program([*start, folder / "orthanc.json"], folder, http, dicom):
         yield Orthanc(folder, http, dicom, login)
 
 
