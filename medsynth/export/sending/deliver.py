@@ -82,6 +82,8 @@ class _Round:
         self._count = len(items)
         self._told: queue.SimpleQueue[tuple[Item | None, Outcome | BaseException | None]] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._in_a_row = 0
 
     def run(self, connections: int, tell: Tell) -> _Found:
         threads = [
@@ -98,7 +100,7 @@ class _Round:
                 thread.join()
 
     def _gather(self, working: int, tell: Tell) -> _Found:
-        found, in_a_row, reason = _Found(), 0, ""
+        found, reason = _Found(), ""
         while working:
             item, outcome = self._told.get()
             if isinstance(outcome, BaseException):
@@ -107,18 +109,12 @@ class _Round:
                 working -= 1
                 continue
             reason = outcome.said if outcome.state in ("again", "closed") else reason
-            if outcome.state == "closed":
-                found.closed = True
-                self._stop.set()
+            found.closed = found.closed or outcome.state == "closed"
             if item is None:  # a line that could not be opened
                 continue
             if outcome.state in ("again", "closed"):
                 found.left[item] = outcome.said
-                in_a_row += 1
-                if in_a_row >= IN_A_ROW:
-                    self._stop.set()
                 continue
-            in_a_row = 0
             found.sent += outcome.state == "sent"
             if outcome.state == "refused":
                 found.refused.append((item, outcome.said))
@@ -126,6 +122,14 @@ class _Round:
         while not self._waiting.empty():
             found.left[self._waiting.get()] = f"not tried: {reason}"
         return found
+
+    def _tell(self, item: Item | None, outcome: Outcome) -> None:
+        with self._lock:
+            failed = outcome.state in ("again", "closed")
+            self._in_a_row = self._in_a_row + 1 if failed else 0
+            if outcome.state == "closed" or self._in_a_row >= IN_A_ROW:
+                self._stop.set()
+        self._told.put((item, outcome))
 
     def _work(self) -> None:
         line: Line | None = None
@@ -139,15 +143,15 @@ class _Round:
                 try:
                     loaded = self._load(item)
                 except MedsynthError as error:
-                    self._told.put((item, Outcome("refused", str(error))))
+                    self._tell(item, Outcome("refused", str(error)))
                     continue
                 try:
                     line.open()
                 except LineError as error:
                     self._waiting.put(item)
-                    self._told.put((None, Outcome("closed" if error.closed else "again", str(error))))
+                    self._tell(None, Outcome("closed" if error.closed else "again", str(error)))
                     break
-                self._told.put((item, line.send(item, loaded)))
+                self._tell(item, line.send(item, loaded))
         except BaseException as error:
             self._told.put((None, error))
         finally:

@@ -1,5 +1,6 @@
 """C-STORE (PS3.4 Annex B), by pynetdicom."""
 
+import socket
 import ssl
 from collections.abc import Sequence
 from typing import Any
@@ -92,6 +93,7 @@ class DimseLine:
         self._destination, self._context, self._secret = destination, context, secret
         self._pairs = list(pairs)
         self._association: Any = None
+        self._socket: socket.socket | None = None
 
     def open(self) -> None:
         """Associate, where we are not.
@@ -101,6 +103,7 @@ class DimseLine:
         """
         if self._association is not None and self._association.is_established:
             return
+        self._hang_up()
         there = self._destination
         entity = AE(ae_title=there.calling)
         pace = there.pace.timeout
@@ -122,7 +125,9 @@ class DimseLine:
         except (OSError, ValueError, RuntimeError):  # a name that no address belongs to
             raise LineError("no connection") from None
         if not self._association.is_established:
-            raise self._refusal()
+            refusal = self._refusal()
+            self._hang_up()
+            raise refusal
 
     def echo(self) -> int | None:
         """The status of C-ECHO; None without an answer."""
@@ -150,17 +155,26 @@ class DimseLine:
         """Release."""
         if self._association is not None and self._association.is_established:
             self._association.release()
+        self._hang_up()
 
     def _limit(self, event: evt.Event) -> None:
-        # pynetdicom waits without end for a peer that no longer reads, and even its abort does.
-        event.assoc.dul.socket.socket.settimeout(self._destination.pace.timeout)
+        # pynetdicom waits without end for a peer that no longer reads, and even its abort does. It does not close
+        # what the peer has closed.
+        self._socket = event.assoc.dul.socket.socket
+        self._socket.settimeout(self._destination.pace.timeout)
 
     def _lost(self) -> Outcome:
         # It may still pass for established when the connection is gone: the next object gets a new one.
         if self._association.is_established:
             self._association.abort()
-        self._association = None
+        self._hang_up()
         return _LOST
+
+    def _hang_up(self) -> None:
+        self._association = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
     def _refusal(self) -> LineError:
         association = self._association

@@ -119,12 +119,16 @@ class Proxy:
         port: of the archive.
         cut_after: bytes towards it after which each connection is cut, a number a connection; then it lets through.
         stall_after: bytes after which nothing moves any more, on the first connection.
+        dead_after: bytes, of all connections, after which all are cut and none lives any more.
         tls: a server's context.
     """
 
-    def __init__(self, port: int, cut_after=(), stall_after=None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, port: int, cut_after=(), stall_after=None, dead_after=None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._target, self._tls = port, tls
         self._cuts, self._stall = list(cut_after), stall_after
+        self._alive = dead_after
         self.cut = 0
         self.connections = 0
         self._lock = threading.Lock()
@@ -149,6 +153,9 @@ class Proxy:
             threading.Thread(target=self._serve, args=(ours,), daemon=True).start()
 
     def _serve(self, ours: socket.socket) -> None:
+        if self._alive is not None and self._alive < 0:
+            ours.close()
+            return
         try:
             if self._tls is not None:
                 ours = self._tls.wrap_socket(ours, server_side=True)
@@ -168,7 +175,7 @@ class Proxy:
                 if counted and self._stalls(passed):
                     self._stopped.wait()
                     break
-                if counted and self._cuts_now(passed):
+                if counted and (self._dies(len(data)) or self._cuts_now(passed)):
                     break
                 sink.sendall(data)
         except OSError:
@@ -183,6 +190,12 @@ class Proxy:
             stalls = self._stall is not None and passed > self._stall
             self._stall = None if stalls else self._stall
             return stalls
+
+    def _dies(self, more: int) -> bool:
+        with self._lock:
+            if self._alive is not None:
+                self._alive -= more
+            return self._alive is not None and self._alive < 0
 
     def _cuts_now(self, passed: int) -> bool:
         with self._lock:

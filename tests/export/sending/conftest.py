@@ -1,5 +1,6 @@
 """Exported folders and a list of destinations; an Orthanc for all that only need one."""
 
+import gc
 import json
 import shutil
 from dataclasses import replace
@@ -17,6 +18,13 @@ from tests.export.sending.archives import orthanc
 
 VOLUMES = {"ct": ("HU", "CT"), "mr": ("arbitrary", None), "label": ("label", None)}
 QUICK = {"timeout": 5, "wait": 0.05, "attempts": 3}
+
+
+@pytest.fixture(scope="module")
+def collected():
+    """What a failed connection leaves is told here, and in no other module's tests."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Archives that refuse: a full one, one that takes no SEG, one without JPEG-LS, bad certificates; dcmtk's storescp."""
 
 import contextlib
-import gc
 import socket
 import ssl
 
@@ -16,14 +15,8 @@ from tests.export.sending.archives import Proxy, certificates, free_port, progra
 from tests.export.sending.conftest import objects, sent
 
 # pynetdicom does not close the socket of a connection that failed, and leaves that to the collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"), pytest.mark.usefixtures("collected")]
 CONTEXTS = [(CTImageStorage, ExplicitVRLittleEndian)]
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-    yield
-    gc.collect()
 
 
 @contextlib.contextmanager

@@ -181,7 +181,7 @@ def test_files_of_tls(tmp_path):
     with pytest.raises(MedsynthError, match="ca is no file of certificates"):
         tls_context(Tls(ca=key), "a")
     with pytest.raises(MedsynthError, match="do not fit together"):
-        tls_context(Tls(certificate=certificate, key=certificate), "a")
+        tls_context(Tls(certificate=key, key=key), "a")
 
 
 def test_a_key_with_a_password_is_refused_and_nobody_is_asked(tmp_path):

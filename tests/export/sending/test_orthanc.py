@@ -16,6 +16,8 @@ from medsynth.files import sha256_file
 from tests.export.sending.archives import Proxy, orthanc, require
 from tests.export.sending.conftest import journal, objects, sent
 
+# pynetdicom does not close the socket of a connection that failed, and leaves that to the collector.
+pytestmark = [pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"), pytest.mark.usefixtures("collected")]
 KINDS = ("dimse", "dicomweb")
 
 
@@ -79,14 +81,14 @@ def test_a_cut_network_loses_nothing_and_doubles_nothing(kind, exported, server,
 def test_what_a_dead_network_took_is_sent_by_the_next_call(kind, exported, server, either):
     out = exported()
     port = server.dicom if kind == "dimse" else server.http
-    with Proxy(port, cut_after=[100_000, *[3000] * 1000] if kind == "dimse" else [100_000, *[14000] * 1000]) as network:
-        to = either(kind, network.port, network.port)
-        report = sent(out, to, connections=1, attempts=1)
+    with Proxy(port, dead_after=16_000) as network:
+        report = sent(out, either(kind, network.port, network.port), attempts=2)
     assert report.exit_code == 1
-    assert 0 < len(report.failed) <= 9
+    assert 0 < len(report.failed) < 9
+    assert len(journal(out)["destinations"][0]["sent"]) == report.sent == 9 - len(report.failed)
     assert {entry["path"] for entry in journal(out)["destinations"][0]["failed"]} == {path for path, _ in report.failed}
     assert "did not get through" in report.summary
-    assert "connection was lost" in report.summary
+    assert "connection was " in report.summary
     assert sent(out, either(kind)).exit_code == 0
     require_identical(out, server)
 
@@ -183,12 +185,12 @@ def test_a_wrong_path_is_told(exported, server, listed):
 
 
 def test_a_full_disk_is_told_and_the_rest_sent_later(exported, listed, tmp_path):
-    """Orthanc on a disk of 48 kB, which goes when its process does."""
+    """Orthanc on a disk of 24 kB, which goes when its process does."""
     require("unshare")
     small = tmp_path / "small"
     small.mkdir()
     script = tmp_path / "Orthanc.sh"
-    script.write_text(f'#!/bin/sh\nmount -t tmpfs -o size=48k tmpfs "{small}" && exec {shutil.which("Orthanc")} "$@"\n')
+    script.write_text(f'#!/bin/sh\nmount -t tmpfs -o size=24k tmpfs "{small}" && exec {shutil.which("Orthanc")} "$@"\n')
     script.chmod(0o700)
     with orthanc(tmp_path / "o", start=["unshare", "--mount", script], StorageDirectory=str(small)) as server:
         out = exported()

@@ -14,6 +14,8 @@ from tests.export.conftest import place
 from tests.export.sending.archives import orthanc
 from tests.export.sending.conftest import QUICK, journal, objects, sent
 
+# pynetdicom does not close the socket of a connection that failed, and leaves that to the collector.
+pytestmark = [pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"), pytest.mark.usefixtures("collected")]
 SECRET = "hunter2-and-more"
 
 
