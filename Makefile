@@ -17,7 +17,7 @@ PIP := $(BIN) -m pip install --quiet --constraint constraints.txt
 setup: .venv/.installed
 
 # A .venv that was moved or copied from elsewhere is made anew when its python does not start.
-.venv/.installed: pyproject.toml constraints.txt
+.venv/.installed: pyproject.toml constraints.txt setup.py medsynth/view/niivue.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "medsynth needs Python 3.11 or newer; name it: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(BIN) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear .venv
@@ -40,4 +40,4 @@ lint: setup
 	$(BIN) -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())'
 
 wheel: setup
-	$(BIN) -m build --wheel --no-isolation
+	MEDSYNTH_NIIVUE=$${MEDSYNTH_NIIVUE:-required} $(BIN) -m build --wheel --no-isolation

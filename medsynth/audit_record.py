@@ -15,6 +15,7 @@ from medsynth.files import sha256_file, sha256_json, write_json
 from medsynth.records import SAMPLES_FILE, SampleRecord, read_records
 
 AUDIT_FILE = "audit.json"
+PAIRS_FILE = "pairs.jsonl"
 SCHEMA = "medsynth.audit/1"
 Verdict = Literal["pass", "fail", "cannot-assess"]
 VERDICTS: tuple[Verdict, ...] = ("pass", "cannot-assess", "fail")

@@ -10,7 +10,7 @@ from medsynth.cli import inputs
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """A command that reads finished folders and writes one new folder, `out`.
+    """A command that reads finished folders and, most of them, writes one new folder, `out`.
 
     Args:
         name: as typed; its configuration is `medsynth.conf/NAME.yaml`.
@@ -24,6 +24,7 @@ class Verb:
         unfinished: the line for a result whose `exit_code` is not 0.
         says_resumed: it says itself that it goes on in a folder, once it has seen that it does.
         runtime: keys that change how the work is done and not what comes out.
+        writes: whether it has an `out` at all.
     """
 
     name: str
@@ -35,11 +36,12 @@ class Verb:
     unfinished: str = "not all was done; call the same command again"
     says_resumed: bool = False
     runtime: frozenset[str] = field(default_factory=lambda: frozenset({"progress"}))
+    writes: bool = True
 
     @property
     def paths(self) -> frozenset[str]:
         """Keys whose values are paths."""
-        return frozenset(self.inputs) | self.places | {"out"}
+        return frozenset(self.inputs) | self.places | ({"out"} if self.writes else frozenset())
 
     def load(self) -> Callable[..., Any]:
         """Import the function."""
@@ -135,6 +137,14 @@ VERBS: Mapping[str, Verb] = {
             places=frozenset({"pacs_list"}),
             unfinished="not all was sent: sent.json in out says why; the same command sends the rest",
             runtime=frozenset({"pacs", "confirm", "progress"}),
+        ),
+        Verb(
+            name="view",
+            summary="look at samples and scans in a browser, on this machine alone",
+            function="medsynth.view.run:view",
+            places=frozenset({"samples", "audit", "cases", "folder"}),
+            runtime=frozenset(),
+            writes=False,
         ),
         Verb(
             name="check",

@@ -5,6 +5,7 @@ the head is up in the others, and a sagittal slice looks to the left. Orientatio
 from the affine: a volume is turned to the nearest RAS axes before it is cut.
 """
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -128,9 +129,28 @@ def one_tile(
     Raises:
         GeometryError: an array that does not fit its geometry.
     """
-    strip, text = _strip(volume, geometry, label, window, "", tile), PngInfo()
+    content = tile_png(volume, geometry, window=window, label=label, tile=tile, source=source)
+    write_atomic(path, lambda file: file.write(content))
+
+
+def tile_png(
+    volume: NDArray[Any],
+    geometry: Geometry,
+    *,
+    window: tuple[float, float] | None = None,
+    label: NDArray[Any] | None = None,
+    tile: int = 144,
+    source: str = "synthetic",
+) -> bytes:
+    """What `one_tile` writes; without a window, from the 0.5 to the 99.5 percentile.
+
+    Raises:
+        GeometryError: an array that does not fit its geometry.
+    """
+    strip, text, content = _strip(volume, geometry, label, window, "", tile), PngInfo(), io.BytesIO()
     text.add_text("source", source)
-    write_atomic(path, lambda file: strip.save(file, format="PNG", optimize=False, pnginfo=text))
+    strip.save(content, format="PNG", optimize=False, pnginfo=text)
+    return content.getvalue()
 
 
 def planes(array: NDArray[Any], geometry: Geometry) -> list[Plane]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from medsynth.audit_record import AUDIT_FILE, AuditRecord, write_audit
+from medsynth.audit_record import AUDIT_FILE, PAIRS_FILE, AuditRecord, write_audit
 from medsynth.data.preparation import Preparation
 from medsynth.data.prepared import default_cache
 from medsynth.data.progress import progress_bar
@@ -28,7 +28,6 @@ from medsynth.models.model import DiffusionModel
 from medsynth.models.run import RUN_FILE, RunInfo, load_run, read_run
 from medsynth.records import CASES_FILE, SAMPLES_FILE, CaseRecord, SampleRecord, read_records
 
-PAIRS_FILE = "pairs.jsonl"
 PRESUMED, PRETRAINED, NO_MEMBERSHIP = "presumed=i_accept", "pretrained=i_accept", "membership=null"
 
 
