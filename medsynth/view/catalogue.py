@@ -50,7 +50,7 @@ class VolumeFile:
 
     @property
     def ending(self) -> str:
-        """ ".nii.gz" or ".nii"."""
+        """How its name ends: .nii.gz or .nii."""
         return next((ending for ending in _ENDINGS if self.path.endswith(ending)), _ENDINGS[0])
 
     @property
@@ -127,7 +127,7 @@ class Entry:
             "filters": dict(self.filters),
             "thumbnail": f"thumbnail/{number}.png",
             "labels": [
-                {"value": value, "name": name, "colour": COLOURS[(value - 1) % len(COLOURS)]}
+                {"value": value, "name": name, "colour": list(COLOURS[(value - 1) % len(COLOURS)])}
                 for value, name in sorted(self.labels.items())
                 if value > 0
             ],

@@ -75,7 +75,10 @@ export class Viewer {
       at("views").append(button);
     }
     at("opacity").addEventListener("input", () => this.opacity(at("opacity").valueAsNumber));
-    for (const id of ["low", "high"]) at(id).addEventListener("change", () => this.#window());
+    for (const id of ["low", "high"]) {
+      at(id).addEventListener("change", () => this.#window());
+      at(id).addEventListener("keydown", (event) => event.key === "Enter" && at(id).blur()); // keys are the viewer's again
+    }
     at("window-reset").addEventListener("click", () => this.reset());
     at("smooth").addEventListener("change", () => this.active.forEach((panel) => panel.smooth(at("smooth").checked)));
     at("channel").addEventListener("change", () => this.open(this.number, this.beside));
