@@ -131,9 +131,13 @@ VERBS: Mapping[str, Verb] = {
         ),
         Verb(
             name="export",
-            summary="bring synthetic scans to where people work: DICOM",
+            summary="bring synthetic scans to where people work: DICOM, or data sets to train on",
             function="medsynth.export.run:export",
-            inputs={"samples": inputs.samples_content, "audit": inputs.audit_content},
+            inputs={
+                "samples": inputs.samples_content,
+                "audit": inputs.audit_content,
+                "real": inputs.cases_content,
+            },
             places=frozenset({"pacs_list"}),
             unfinished="not all was sent: sent.json in out says why; the same command sends the rest",
             runtime=frozenset({"pacs", "confirm", "progress"}),

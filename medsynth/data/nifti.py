@@ -4,7 +4,7 @@ import gzip
 import io
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,9 @@ from medsynth.files import write_bytes
 from medsynth.geometry import Geometry
 
 _CHUNK_BYTES = 2**20
+_STORED = {
+    np.dtype(kind): stored for kind, stored in ((np.float64, np.float32), (bool, np.uint8), (np.int64, np.int32))
+}
 
 
 class Volume(NamedTuple):
@@ -182,13 +185,7 @@ def write_nifti(path: Path, array: NDArray[Any], geometry: Geometry, description
     """
     if tuple(array.shape) != geometry.shape:
         raise GeometryError(f"an array of shape {tuple(array.shape)} does not fit the geometry's {geometry.shape}")
-    if array.dtype == np.float64:
-        array = array.astype(np.float32)
-    elif array.dtype == np.bool_:
-        array = array.astype(np.uint8)
-    elif array.dtype == np.int64:
-        array = array.astype(np.int32)
-    write_stored(path, Stored(array, 1.0, 0.0, geometry), description)
+    write_stored(path, Stored(array.astype(_STORED.get(array.dtype, array.dtype)), 1.0, 0.0, geometry), description)
 
 
 def write_stored(path: Path, stored: Stored, description: str = "") -> None:
@@ -203,16 +200,37 @@ def write_stored(path: Path, stored: Stored, description: str = "") -> None:
     array, slope, intercept, geometry = stored
     if tuple(array.shape) != geometry.shape:
         raise GeometryError(f"an array of shape {tuple(array.shape)} does not fit the geometry's {geometry.shape}")
+    _write(path, array, (slope, intercept), geometry, description)
+
+
+def write_nifti_channels(path: Path, arrays: Sequence[NDArray[Any]], geometry: Geometry, description: str = "") -> None:
+    """Write one 4D file (I, J, K, channel) of several channels on one grid, as `write_nifti` writes one.
+
+    They get the type that holds them all; a plane has K = 1. `read_nifti_channels` gives the channels back.
+
+    Raises:
+        GeometryError: a channel's shape is not the geometry's.
+    """
+    geometry = geometry.as_volume
+    planes = [array[..., None] if array.ndim == 2 else array for array in arrays]
+    for array in planes:
+        if array.shape != geometry.shape:
+            raise GeometryError(f"an array of shape {tuple(array.shape)} does not fit the geometry's {geometry.shape}")
+    whole = np.stack(planes, axis=-1)
+    _write(path, whole.astype(_STORED.get(whole.dtype, whole.dtype)), (1.0, 0.0), geometry, description)
+
+
+def _write(path: Path, array: NDArray[Any], scaling: tuple[float, float], geometry: Geometry, description: str) -> None:
     image = nib.nifti1.Nifti1Image(np.ascontiguousarray(array), geometry.affine, dtype=array.dtype)
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = description.encode("ascii")[:79]
     image.set_sform(geometry.affine, code=1)
     image.set_qform(geometry.affine, code=1, strip_shears=True)
     raw = image.to_bytes()
-    if (slope, intercept) != (1.0, 0.0):
+    if scaling != (1.0, 0.0):
         size = nib.nifti1.Nifti1Header.sizeof_hdr
         header = nib.nifti1.Nifti1Header(raw[:size])
-        header["scl_slope"], header["scl_inter"] = slope, intercept  # nibabel's own setter would scale the voxels
+        header["scl_slope"], header["scl_inter"] = scaling  # nibabel's own setter would scale the voxels
         raw = header.binaryblock + raw[size:]
     if path.name.endswith(".gz"):
         buffer = io.BytesIO()

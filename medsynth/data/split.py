@@ -59,7 +59,7 @@ def split_patients(records: Sequence[CaseRecord], plan: SplitPlan) -> dict[str, 
     """
     fixed: dict[str, Split] = {}
     digests: dict[str, set[str]] = {}
-    person = _same_person(records)
+    person = same_person(records)
     for record in records:
         digests.setdefault(person[record.patient], set()).update(c.sha256 for c in record.channels.values())
         said = record.split
@@ -128,7 +128,7 @@ def _count(patients: int, more: str = "more ") -> str:
     return f"{patients} {more}patient{'' if patients == 1 else 's'}"
 
 
-def _same_person(records: Sequence[CaseRecord]) -> dict[str, str]:
+def same_person(records: Sequence[CaseRecord]) -> dict[str, str]:
     """For each patient key the key that stands for all who share an image with it."""
     parent = {record.patient: record.patient for record in records}
 

@@ -10,19 +10,20 @@ from medsynth.records import SampleRecord
 
 ACCEPTED = "i_accept"
 OVERRIDE = "unaudited=i_accept"
-_WAY_OUT = f"audit these samples, or set {OVERRIDE}, which is written into every object"
+_WAY_OUT = f"audit these samples, or set {OVERRIDE}, which is written into all that goes out"
 
 
 class Gate(NamedTuple):
     """What goes out, with the sentences that are written into each, and what stays.
 
     `flagged` are ids that the audit failed; they stay whatever is accepted. `unaudited` are ids that go out without a
-    pass.
+    pass; `audited` is whether an audit was there.
     """
 
     cleared: list[tuple[SampleRecord, tuple[str, ...]]]
     flagged: tuple[str, ...]
     unaudited: tuple[str, ...]
+    audited: bool = True
 
 
 def cleared(samples: Path, records: Sequence[SampleRecord], audit: Path | None, unaudited: str | None = None) -> Gate:
@@ -47,7 +48,7 @@ def cleared(samples: Path, records: Sequence[SampleRecord], audit: Path | None, 
         if unaudited is None:
             raise MedsynthError(f"no audit covers these samples: give audit=AUDIT, or {_WAY_OUT}")
         said = ("Audit: NONE, nobody looked for copies of patients.", f"Override: {OVERRIDE}.")
-        return Gate([(record, said) for record in records], (), tuple(record.id for record in records))
+        return Gate([(record, said) for record in records], (), tuple(record.id for record in records), False)
     found = AuditRecord.read(audit)
     verdicts = found.require(samples)
     by_record = {record.id: verdicts[record.id].verdict for record in records}

@@ -1,4 +1,4 @@
-"""Export a folder of samples: the gate first, then a study a sample, then the list of all that was written."""
+"""Export a folder of samples: the gate first, then the samples in a format, then the list of all that was written."""
 
 import hashlib
 import re
@@ -13,6 +13,8 @@ from medsynth import __version__
 from medsynth.data.nifti import read_nifti
 from medsynth.data.progress import progress_bar
 from medsynth.errors import GeometryError, MedsynthError, UnreadableError
+from medsynth.export.datasets.run import DatasetReport, export_dataset
+from medsynth.export.datasets.settings import DATASET_FORMATS, DatasetSettings
 from medsynth.export.dicom import Series, encoded, sample_series
 from medsynth.export.dicom_settings import EXPORTER, DicomSettings
 from medsynth.export.gate import Gate, cleared
@@ -58,38 +60,60 @@ def export(
     samples: Path,
     out: Path,
     *,
-    format: Literal["dicom"] = "dicom",  # the command's own word
+    format: Literal["dicom", "nnunet", "decathlon", "bids", "monai"] = "dicom",  # the command's own word
     audit: Path | None = None,
     unaudited: str | None = None,
+    real: Path | None = None,
+    uncleared: str | None = None,
     dicom: DicomSettings | None = None,
     pacs: str | None = None,
     pacs_list: Path | None = None,
     confirm: str | None = None,
+    dataset: DatasetSettings | None = None,
     progress: bool = True,
-) -> ExportReport:
+) -> ExportReport | DatasetReport:
     """Write the samples that may go out; twice gives the same bytes.
 
     Args:
         samples: SAMPLES.
-        out: folder for dicom/STUDY/SERIES/NUMBER.dcm and export.json.
-        format: "dicom".
+        out: folder for dicom/STUDY/SERIES/NUMBER.dcm, or for FORMAT/..., and export.json.
+        format: "dicom", or that of a data set.
         audit: AUDIT of these samples.
         unaudited: "i_accept" lets out what no audit passed, which every object then says.
+        real: CASES that the generator was trained on, for a data set of real and synthetic cases.
+        uncleared: "i_accept" lets real cases out that no identity gate cleared, which the data set then says.
         dicom: how samples become objects.
         pacs: name of a destination in the list, to which the objects are sent; None to send nothing.
         pacs_list: of destinations; None for the file that MEDSYNTH_PACS names.
         confirm: "send"; without it nothing is sent, and the report says what would be.
+        dataset: how a data set is named and divided.
         progress: whether to show a bar.
 
     Raises:
         MedsynthError: the gate is shut; a sample that was changed or fits no kind of object; a full disk; a
             destination that is not in the list, is not there or does not let us in.
     """
-    if format != "dicom":
-        raise MedsynthError("format is dicom")
+    if pacs is not None and format != "dicom":
+        raise MedsynthError("pacs is sent DICOM objects: leave it out, or set format=dicom")
     to = _destination(pacs, pacs_list, confirm)
-    settings = dicom or DicomSettings()
     records = read_records(samples / SAMPLES_FILE, SampleRecord)
+    if format in DATASET_FORMATS:
+        return export_dataset(
+            samples,
+            cleared(samples, records, audit, unaudited),
+            out,
+            EXPORT_FILE,
+            kind=format,
+            settings=dataset or DatasetSettings(),
+            real=real,
+            uncleared=uncleared,
+            progress=progress,
+        )
+    if format != "dicom":
+        raise MedsynthError(f"format is dicom, {', '.join(DATASET_FORMATS[:-1])} or {DATASET_FORMATS[-1]}")
+    if real is not None or uncleared is not None:
+        raise MedsynthError("real and uncleared belong to a data set: set format=nnunet, decathlon, bids or monai")
+    settings = dicom or DicomSettings()
     _require_known_channels(records, settings)
     gate = cleared(samples, records, audit, unaudited)
     folders = study_folders([record for record, _ in gate.cleared])
