@@ -56,9 +56,8 @@ def write_bids(out: Path, selection: Selection, settings: DatasetSettings, advan
     for name, entries in people.items():
         lines = []
         for entry in entries:
-            lines += [
-                {"filename": path, **_line(entry, names)} for path in _write_case(folder, entry, form, suffix, settings)
-            ]
+            paths = _write_case(folder, entry, form, suffix, settings)
+            lines += [{"filename": path, **_line(entry, names)} for path in paths]
             advance()
         write_text(folder / f"sub-{name}" / f"sub-{name}_scans.tsv", _tsv(["filename", *_COLUMNS, *names], lines))
     _write_tables(folder, people, names, form)
@@ -70,10 +69,15 @@ def write_bids(out: Path, selection: Selection, settings: DatasetSettings, advan
 
 
 def subject(entry: Entry) -> str:
-    """Label of the subject: the patient's key, or the sample's name; letters and digits alone."""
-    free = entry.source == "synthetic" and not entry.people
-    key = entry.name if free else entry.patient
-    return key if key.isascii() and key.isalnum() and len(key) <= _LONGEST else f"x{sha256_json(key)[:16]}"
+    """Label of the subject: the patient's key, or a free sample's name; letters and digits alone.
+
+    Names of samples begin with s or x, and no patient's does.
+    """
+    if entry.source == "synthetic" and not entry.people:
+        return entry.name
+    key = entry.patient
+    fine = key.isascii() and key.isalnum() and len(key) <= _LONGEST and key[0].lower() not in "sx"
+    return key if fine else f"p{sha256_json(key)[:16]}"
 
 
 def _write_case(folder: Path, entry: Entry, form: Form, suffix: dict[str, str], settings: DatasetSettings) -> list[str]:

@@ -1,6 +1,6 @@
 """MONAI's data list: dataset.json as `monai.data.load_decathlon_datalist` reads it, with what is known of each case."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +8,15 @@ from medsynth import __version__
 from medsynth.export.datasets.entry import Entry, Form, plain_labels
 from medsynth.export.datasets.selection import Selection
 from medsynth.export.datasets.settings import DatasetSettings
-from medsynth.export.datasets.table import DATASET_TABLE, cell, shared_attributes, table
+from medsynth.export.datasets.table import DATASET_TABLE, shared_attributes, table
 from medsynth.export.datasets.volumes import write_image, write_label
 from medsynth.export.datasets.words import channel_words, description, licences
 from medsynth.files import write_json, write_text
 from medsynth.records import Attribute
 
+DATASET_FILE = "dataset.json"
 _LISTS = {"train": "training", "validation": "validation", "test": "test"}
-_FILE_CHARACTERS = ("/", "\\", "\0")
+_OWN = ("images", "labels", DATASET_FILE, DATASET_TABLE)
 
 
 def write_monai(out: Path, selection: Selection, settings: DatasetSettings, advance: Callable[[], None]) -> Path:
@@ -36,7 +37,7 @@ def write_monai(out: Path, selection: Selection, settings: DatasetSettings, adva
     folder, form = out / settings.name, selection.form
     files = {entry.name: _write_case(folder, entry, form, advance) for entry in selection.entries}
     write_text(folder / DATASET_TABLE, table(selection.entries, files))
-    names = shared_attributes(selection.entries)
+    names = _open_names(selection.entries)
     content: dict[str, Any] = {
         "name": settings.name,
         "description": description(selection, DATASET_TABLE),
@@ -51,7 +52,7 @@ def write_monai(out: Path, selection: Selection, settings: DatasetSettings, adva
     for split, key in _LISTS.items():
         items = [_item(entry, form, files[entry.name], names) for entry in selection.entries if entry.split == split]
         content |= {key: items} if items else {}
-    write_json(folder / "dataset.json", content)
+    write_json(folder / DATASET_FILE, content)
     return folder
 
 
@@ -77,15 +78,20 @@ def _item(entry: Entry, form: Form, paths: dict[str, str], names: list[str]) -> 
         **item,
         **told,
         "parents": " ".join(entry.parents),
-        **{name: _plain(entry.attributes[name]) for name in names},
+        **{name: entry.attributes[name] for name in names},
     }
 
 
-def _plain(value: Attribute) -> Attribute:
-    """A text that MONAI cannot take for a path: it joins those that exist to the list's folder."""
+def _open_names(entries: Sequence[Entry]) -> list[str]:
+    """Attributes that all cases have and that MONAI cannot take for a path: it joins those that exist to its folder."""
+    return [
+        name
+        for name in shared_attributes(entries)
+        if not any(_may_be_path(entry.attributes[name]) for entry in entries)
+    ]
+
+
+def _may_be_path(value: Attribute) -> bool:
     if not isinstance(value, str):
-        return value
-    text = cell(value)
-    for letter in _FILE_CHARACTERS:
-        text = text.replace(letter, " ")
-    return text if text.strip(". ") else ""
+        return False
+    return value in _OWN or not value.isprintable() or not value.strip(". ") or any(one in value for one in "/\\")

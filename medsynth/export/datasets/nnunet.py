@@ -22,8 +22,8 @@ from medsynth.files import write_json, write_text
 
 _ENDING = ".nii.gz"
 _OPTIMISTIC = (
-    " The folds of splits_final.json validate on patients whom the generator has learnt from: their scores flatter, those "
-    "of imagesTs do not."
+    " The folds of splits_final.json validate on patients whom the generator has learnt from: their scores flatter, "
+    "those of imagesTs do not."
 )
 _PLACES = {"train": ("imagesTr", "labelsTr"), "validation": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 
