@@ -11,6 +11,7 @@ from medsynth.data.nifti import read_nifti
 from medsynth.errors import MedsynthError
 from medsynth.export.dicom_settings import DicomSettings
 from medsynth.export.run import export
+from medsynth.identity.check import check
 from tests.export.checks import files, off_by
 from tests.export.conftest import place
 from tests.ingest.sources import cases, run
@@ -39,6 +40,21 @@ def test_our_own_ingest_reads_it_back(samples, tmp_path):
         ours = read_nifti(samples / "volumes" / "000000_label.nii.gz").array
         assert off_by((ours > 0).astype(np.uint8), place("oblique"), label.array > 0, label.geometry)[0] == 0
     assert matched == 2
+
+
+def test_an_export_passes_the_check_and_is_ingested_without_removal(make_samples, tmp_path):
+    """The control is the same export with a label that may be somebody's name."""
+    plain = {"condition": {"class": "normal"}, "labels": {0: "background", 1: "liver", 4: "left kidney"}}
+    for folder, changes in (("plain", plain), ("named", {**plain, "labels": {0: "background", 1: "Ottilie"}})):
+        made = make_samples(tmp_path / folder, place("oblique"), CHANNELS, count=2, **changes)
+        export(made, tmp_path / f"{folder}_out", unaudited="i_accept", progress=False)
+    assert check(tmp_path / "plain_out", text="skip", progress=False).content["findings"] == []
+    report = run(tmp_path / "plain_out" / "dicom", tmp_path / "plain_back", identity="check")
+    assert (report.cases, report.patients, report.refused, report.presumed) == (2, 2, 0, 0)
+    places = {one["place"] for one in check(tmp_path / "named_out", text="skip", progress=False).content["findings"]}
+    assert places == {"(0062,0002)>(0062,0005)", "(0062,0002)>(0062,000F)>(0008,0104)"}
+    with pytest.raises(MedsynthError):
+        run(tmp_path / "named_out" / "dicom", tmp_path / "named_back", identity="check")
 
 
 def test_the_verb(samples, tmp_path, capsys):
