@@ -3,11 +3,17 @@
 import json
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pytest
 
+from medsynth.export.dicom import sample_series
+from medsynth.export.dicom_settings import DicomSettings
+from medsynth.geometry import Geometry
 from medsynth.identity.check import Checker
 from medsynth.identity.own_objects import own_object
+from medsynth.records import Channel
 from tests.identity.planted_exports import (
+    GATE,
     HASH,
     PARENT,
     export_list,
@@ -110,3 +116,12 @@ def test_each_identity_in_the_list_of_an_export_is_found(tmp_path: Path) -> None
     print(f"planted {len(plants)}, found {len(plants) - len(missed)}; missed: {missed}")
     assert len(plants) >= 300
     assert missed == []
+
+
+@pytest.mark.parametrize("kind", ["CR", "DX", "SC"])
+def test_nothing_is_found_in_exported_pictures(kind: str, tmp_path: Path) -> None:
+    channel = Channel(path="volumes/000007_image.nii.gz", kind="image", units="grey", sha256=HASH)
+    picture = record(channels={"image": channel}, labels={}, geometry=Geometry((4, 3), np.diag([0.2, 0.2, 1.0, 1.0])))
+    arrays = {"image": np.arange(12, dtype=np.uint8).reshape(4, 3)}
+    for series in sample_series(picture, arrays, GATE, DicomSettings(modality={"image": kind})):
+        assert found(save(series.objects[0], tmp_path)) == []
