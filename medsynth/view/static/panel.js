@@ -65,6 +65,8 @@ export class Panel {
       this.nv.opts.isNearestInterpolation = layer > 0 || !this.smoothed;
       filter(layer, linear && layer === 0);
     };
+    const draw = this.nv.drawScene.bind(this.nv);
+    this.nv.drawScene = () => (this.canvas.clientWidth > 0 ? draw() : undefined); // there is no size while it is hidden
     this.smoothed = true;
     this.entry = null;
     this.turn = 0;

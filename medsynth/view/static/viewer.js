@@ -24,9 +24,6 @@ export class Viewer {
     this.audited = entries.some((entry) => entry.verdict);
     this.name = "planes";
     this.panels = [0, 1].map((number) => new Panel(at(`panel-${number}`), { window: () => this.#windowed(number) }));
-    const [one, two] = this.panels.map((panel) => panel.nv);
-    one.broadcastTo([two], LINK);
-    two.broadcastTo([one], LINK);
     this.#controls();
   }
 
@@ -43,7 +40,10 @@ export class Viewer {
     const done = shown.map((one, index) => this.panels[index].show(this.entries[one], channel, opacity, smooth));
     if ((await Promise.all(done)).includes(false) || turn !== this.turn) return;
     this.#fit();
-    if (shown.length === 2) this.panels[1].place = this.panels[0].place;
+    const [one, two] = this.panels;
+    one.nv.broadcastTo(shown.length === 2 ? [two.nv] : [], LINK);
+    two.nv.broadcastTo(shown.length === 2 ? [one.nv] : [], LINK);
+    if (shown.length === 2) two.place = one.place;
     this.#windowed(0);
   }
 
