@@ -60,7 +60,7 @@ def test_monai_trains_a_step(make_pair, tmp_path, geometry, channels, kind):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < losses[0]
     assert len(decollate_batch(batch)) == len(items)
     if kind == "monai":
