@@ -39,6 +39,7 @@ CLEAN = {
     "of nobody's": {"parents": (PARENT, HASH), "patient": "synthetic-0123456789abcdef"},
     "trusted": {"identity": "trusted", "overrides": ("uncleared=i_accept", "identity=trust"), "licences": ()},
     "with a long text": {"condition": {"text": "axial scan of the liver without contrast " * 30}},
+    "with many licences": {"licences": ("CC-BY-SA-4.0",) * 100},
 }
 
 
