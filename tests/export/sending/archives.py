@@ -61,10 +61,11 @@ class Orthanc:
 
     def __init__(self, folder: Path, http: int, dicom: int, login=None) -> None:
         self.folder, self.http, self.dicom, self.login = folder, http, dicom, login
+        self.session = requests.Session()
         self.rest = f"http://127.0.0.1:{http}"
 
     def get(self, path: str) -> requests.Response:
-        answer = requests.get(f"{self.rest}/{path}", auth=self.login, timeout=30)
+        answer = self.session.get(f"{self.rest}/{path}", auth=self.login, timeout=60)
         answer.raise_for_status()
         return answer
 
@@ -104,12 +105,15 @@ def orthanc(folder: Path, login=None, start=("Orthanc",), **settings):
         "AuthenticationEnabled": login is not None,
         "RegisteredUsers": dict([login]) if login else {},
         "DicomAlwaysAllowStore": True,
+        "SyncStorageArea": False,
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "StudiesMetadata": "Full", "SeriesMetadata": "Full"},
         **settings,
     }
     (folder / "orthanc.json").write_text(json.dumps(content))
     with program([*start, folder / "orthanc.json"], folder, http, dicom):
-        yield Orthanc(folder, http, dicom, login)
+        server = Orthanc(folder, http, dicom, login)
+        yield server
+        server.session.close()
 
 
 class Proxy:

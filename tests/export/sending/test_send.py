@@ -108,7 +108,8 @@ def test_what_was_changed_since_stays(exported, server, either):
     out = exported("compressed")
     first, second, *_ = objects(out)
     path = out / first["path"]
-    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     (out / second["path"]).unlink()
     (out / "dicom" / "stranger.dcm").write_bytes((out / objects(out)[2]["path"]).read_bytes())
     report = sent(out, either("dicomweb"))
