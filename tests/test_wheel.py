@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from medsynth.cli.verbs import VERBS
+from medsynth.errors import MedsynthError
+from medsynth.view.niivue import script
 
 ROOT = Path(__file__).parent.parent
 SITE = Path(sysconfig.get_path("purelib"))
@@ -44,7 +46,7 @@ def run(*words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy, so that nothing of an earlier build gets in."""
     source, dist = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for name in ("medsynth", "conf"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -76,6 +78,18 @@ def test_every_file_of_the_package_is_in_the_wheel_and_nothing_else(wheel: Path)
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert packed == here
+
+
+def test_the_viewers_script_and_its_licence_are_in_the_wheel(wheel: Path) -> None:
+    try:
+        script()
+    except MedsynthError as error:
+        pytest.skip(str(error))
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        assert archive.getinfo("medsynth/view/static/niivue.js").file_size > 1_000_000
+    assert "medsynth/view/static/niivue-LICENSE.txt" in names
+    assert any(name.endswith(".dist-info/licenses/medsynth/view/static/niivue-LICENSE.txt") for name in names)
 
 
 def test_the_command_runs_elsewhere(installed: Path, tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ export const VIEWS = [
   { name: "sagittal", type: SLICE_TYPE.SAGITTAL, key: "3" },
   { name: "3D", type: SLICE_TYPE.RENDER, key: "4" },
 ];
+const LINE = 1.6; // of the crosshair, in pixels
 const MOST_VALUES = 200000;
 const NORMAL = { axial: [0, 0, 1], coronal: [0, 1, 0], sagittal: [1, 0, 0] };
 const OPTIONS = {
   backColor: [0, 0, 0, 1],
   crosshairColor: [0.95, 0.85, 0.3, 0.9],
-  crosshairWidth: 0.4,
-  crosshairWidthUnit: "percent",
+  crosshairWidthUnit: "mm",
   dragAndDropEnabled: false,
   isForceMouseClickToVoxelCenters: true,
   isRadiologicalConvention: true,
@@ -66,7 +66,11 @@ export class Panel {
       filter(layer, linear && layer === 0);
     };
     const draw = this.nv.drawScene.bind(this.nv);
-    this.nv.drawScene = () => (this.canvas.clientWidth > 0 ? draw() : undefined); // there is no size while it is hidden
+    this.nv.drawScene = () => {
+      if (this.canvas.clientWidth === 0) return; // hidden
+      draw();
+      if (this.#thin()) draw();
+    };
     this.smoothed = true;
     this.entry = null;
     this.turn = 0;
@@ -140,6 +144,17 @@ export class Panel {
   step(plane, voxels) {
     this.canvas.focus({ preventScroll: true }); // niivue tells the other volume of what has the focus
     this.nv.moveCrosshairInVox(...NORMAL[plane].map((part) => part * voxels));
+  }
+
+  // niivue measures the crosshair in mm: as many as LINE pixels are. Whether that changed.
+  #thin() {
+    const tile = this.nv.screenSlices.find((one) => one.axCorSag < SLICE_TYPE.MULTIPLANAR && one.fovMM.length);
+    if (!tile) return false;
+    const width = (LINE * this.nv.uiData.dpr * Math.abs(tile.fovMM[0])) / tile.leftTopWidthHeight[2];
+    if (!(width > 0) || Math.abs(this.nv.opts.crosshairWidth / width - 1) < 0.1) return false;
+    this.nv.opts.crosshairWidth = width;
+    if (this.nv.crosshairs3D) this.nv.crosshairs3D.mm[0] = NaN; // else the old one is drawn again
+    return true;
   }
 
   #read(place) {

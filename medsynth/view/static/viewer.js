@@ -4,7 +4,7 @@ import { Panel, VIEWS } from "./panel.js";
 
 const at = (id) => document.getElementById(id);
 const LINK = { "2d": true, "3d": true };
-const RECENT = 3000;
+const MOST = 3000;
 
 export const KEYS = [
   ["← →", "previous, next sample"],
@@ -133,12 +133,12 @@ export class Viewer {
   #besides(entry) {
     const groups = { synthetic: "samples", real: "cases", file: "files" };
     const options = [new Option("nothing", "")];
-    if (entry.nearest) options.push(new Option(`nearest training case, ${this.entries[entry.nearest.number].id}`, entry.nearest.number));
+    if (entry.nearest) options.push(new Option(`nearest: ${this.entries[entry.nearest.number].id}`, entry.nearest.number));
     const lists = Object.entries(groups).map(([kind, name]) => {
       const group = document.createElement("optgroup");
       group.label = name;
       const found = this.entries.flatMap((one, number) => (one.kind === kind && number !== this.number ? [number] : []));
-      group.append(...found.slice(0, RECENT).map((number) => new Option(this.entries[number].id, number)));
+      group.append(...found.slice(0, MOST).map((number) => new Option(this.entries[number].id, number)));
       return group;
     });
     at("beside").replaceChildren(...options, ...lists.filter((group) => group.children.length));
