@@ -58,7 +58,7 @@ def suffixes(form: Form, told: Mapping[str, str]) -> dict[str, str]:
     unknown = sorted(set(told) - set(form.images))
     if unknown:
         raise MedsynthError(f"dataset.suffix names {', '.join(unknown)}; the images are {', '.join(form.images)}")
-    found = {}
+    found: dict[str, str] = {}
     for name, units in form.images.items():
         suffix = told.get(name) or _BY_UNITS.get(units) or _BY_NAME.get(name.lower())
         if suffix is None:
