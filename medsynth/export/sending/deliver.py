@@ -29,7 +29,8 @@ def deliver(
 ) -> list[tuple[Item, str]]:
     """Send objects; what may work later is tried again in further rounds, with growing waits between them.
 
-    It ends when all are through or refused, or after `pace.attempts` rounds in a row in which nothing got through.
+    A round after one in which nothing got through has one line. It ends when all are through or refused, or after
+    `pace.attempts` rounds in a row in which nothing got through.
 
     Args:
         items: to be sent.
@@ -47,7 +48,8 @@ def deliver(
     left = list(items)
     idle = 0
     while left:
-        found = _Round(left, line, load).run(pace.connections, tell)
+        # After a round without success over one line: an archive that takes few may refuse all that come at once.
+        found = _Round(left, line, load).run(1 if idle else pace.connections, tell)
         failed += found.refused
         left = sorted(found.left, key=lambda item: order[item.uid])
         idle = 0 if found.sent else idle + 1
