@@ -8,6 +8,7 @@ export const VIEWS = [
   { name: "sagittal", type: SLICE_TYPE.SAGITTAL, key: "3" },
   { name: "3D", type: SLICE_TYPE.RENDER, key: "4" },
 ];
+const SMALLEST = 16; // width of a canvas that is drawn into, in pixels
 const LINE = 1.6; // of the crosshair, in pixels
 const MOST_VALUES = 200000;
 const NORMAL = { axial: [0, 0, 1], coronal: [0, 1, 0], sagittal: [1, 0, 0] };
@@ -67,7 +68,7 @@ export class Panel {
     };
     const draw = this.nv.drawScene.bind(this.nv);
     this.nv.drawScene = () => {
-      if (this.canvas.clientWidth === 0) return; // hidden
+      if (Math.min(this.canvas.clientWidth, this.canvas.width) < SMALLEST) return; // hidden, or not measured yet
       draw();
       if (this.#thin()) draw();
     };
