@@ -18,7 +18,7 @@ STAMP_FILE = "medsynth.json"
 SETTINGS_FOLDER = ".hydra"
 """In which the resolved settings of a folder lie."""
 _SETTINGS_FILES = ("config.yaml", "overrides.yaml")
-_VERBS = ("ingest", "train", "generate", "evaluate", "audit", "export", "check")
+_VERBS = ("ingest", "train", "generate", "evaluate", "audit", "utility", "report", "export", "check")
 _ACCEPTED = ("presumed", "pretrained", "unaudited", "uncleared")
 """Gates that are passed by name."""
 _STAMP = {"schema", "medsynth", "verb", "sweep", "config", "inputs"}

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.export.pacs import Pacs
+from tests.export.sending.archives import Orthanc
 
 FLAGS = (
     "--no-sandbox",
@@ -53,7 +53,7 @@ def dist() -> Path:
 
 
 @contextmanager
-def site(folder: Path, pacs: Pacs) -> Iterator[str]:
+def site(folder: Path, pacs: Orthanc) -> Iterator[str]:
     """Serve OHIF's pages, and /dicom-web of the archive under the same origin; gives the address."""
 
     class Handler(SimpleHTTPRequestHandler):

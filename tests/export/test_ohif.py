@@ -15,7 +15,7 @@ from medsynth.records import Channel, SampleRecord, write_records
 from tests.export.checks import files
 from tests.export.conftest import place
 from tests.export.ohif import Drawn, Viewer, browser, dist, site
-from tests.export.pacs import orthanc
+from tests.export.sending.archives import orthanc
 
 SHAPE, SPACING = (44, 36, 26), (1.0, 1.3, 1.9)
 BOX = (slice(9, 26), slice(13, 32), slice(4, 17))
@@ -94,7 +94,7 @@ def test_the_planes_show_the_series_and_its_segmentation(archive, tmp_path, wher
     sample = made(tmp_path, where, units, blobs(low, high, units == "HU"))
     pacs.clear()
     pacs.store(files(tmp_path / "out"))
-    (study,) = pacs.get("/studies?expand")
+    (study,) = pacs.get("studies?expand").json()
     page = running.new_page(viewport={"width": 900, "height": 480})
     try:
         viewer = Viewer(page, address, study["MainDicomTags"]["StudyInstanceUID"])

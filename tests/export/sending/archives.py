@@ -17,7 +17,13 @@ PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 def require(*programs: str) -> None:
-    packages = {"Orthanc": "orthanc", "storescp": "dcmtk", "openssl": "openssl", "unshare": "util-linux"}
+    packages = {
+        "Orthanc": "orthanc",
+        "storescp": "dcmtk",
+        "storescu": "dcmtk",
+        "openssl": "openssl",
+        "unshare": "util-linux",
+    }
     for program in programs:
         if shutil.which(program) is None:
             pytest.skip(f"{program} is missing (Debian package {packages[program]})")
@@ -84,6 +90,13 @@ class Orthanc:
     def clear(self) -> None:
         for one in self.get("patients").json():
             requests.delete(f"{self.rest}/patients/{one}", auth=self.login, timeout=60).raise_for_status()
+
+    def store(self, paths) -> None:
+        """C-STORE with dcmtk, as a scanner would."""
+        require("storescu")
+        words = ["storescu", "-R", "-aec", "ORTHANC", "127.0.0.1", str(self.dicom), *map(str, paths)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 @contextlib.contextmanager
