@@ -36,7 +36,7 @@ def _line(shown: str, line: Mapping[str, Any]) -> list[str]:
 
 
 def _together(shown: str, together: Mapping[str, Any]) -> str:
-    where = f"{shown} all lines, worst: {together['worst']}"
+    where = f"{shown}: every line; worst {together['worst']}"
     value = "" if together["value"] is None else f"{together['value']:.3g}"
     return f"  {together['verdict']:<15} {where:<46} {value:>9}   at most {together['bar']:.3g}"
 

@@ -59,7 +59,7 @@ def test_the_summary_says_bars_reasons_and_where_the_page_is(good):
     assert re.search(r"volume, mean .* -0.05 to 0.05\n", text)
     assert text.endswith(f"see {evaluation.page}")
     assert "bad cases of the same size rejected: 18" in text
-    assert re.search(r"all lines, worst: .* at most \d", text)
+    assert re.search(r"all: every line; worst .* at most \d", text)
 
 
 def test_the_summary_tells_channels_apart_and_gives_every_reason(good):
