@@ -88,6 +88,7 @@ def sensitivity(
     splits: int = 200,
     seed: int = 0,
     modes: NDArray[np.str_] | None = None,
+    bar_draws: int = REAL_DRAWS,
     progress: bool = False,
 ) -> Sensitivity:
     """Judge degraded draws of real cases by every check.
@@ -99,6 +100,7 @@ def sensitivity(
         draws: real draws that are judged; splits: that the bars come from.
         seed: of all chance.
         modes: (N,), class of each image; the first in the alphabet is all that a dropped mode leaves.
+        bar_draws: further real draws that the bar of all checks together comes from.
         progress: show a bar.
 
     Raises:
@@ -114,17 +116,17 @@ def sensitivity(
     )
     checks = [check for check in checks if not getattr(check, "label", "")]
     found: dict[str, dict[str, list[bool]]] = {}
-    drawn = patient_splits(owners, Sizes(2 * size, rest), REAL_DRAWS + draws, rng)
+    drawn = patient_splits(owners, Sizes(2 * size, rest), draws + bar_draws, rng)
     with progress_bar(progress) as bar:
-        task = bar.add_task("judging", total=REAL_DRAWS + draws * (len(FAULTS) + 1), note="")
+        task = bar.add_task("judging", total=bar_draws + draws * (len(FAULTS) + 1), note="")
         real: dict[str, list[Outcome]] = {}
-        for split in drawn[:REAL_DRAWS]:
+        for split in drawn[draws:]:
             alike = Alike(pool, Split(split.first[:size], split.second), frame.value_range)
             images = pool.take(split.first[:size])
             for key, outcome in _judged(checks, images, frame, measured.take(split.second), alike).items():
                 real.setdefault(key, []).append(outcome)
             bar.update(task, advance=1, note=REAL)
-        for draw, split in enumerate(drawn[REAL_DRAWS:]):
+        for draw, split in enumerate(drawn[:draws]):
             alike = Alike(pool, Split(split.first[:size], split.second), frame.value_range)
             reference = measured.take(split.second)
             for fault, images in degraded(pool, measured, split, frame, size, modes, seed + draw).items():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nibabel import load
 
-from benchmarks.sensitivity import FAULTS, REAL, Sensitivity, claimed, degraded, sensitivity
+from benchmarks.sensitivity import FAULTS, REAL, TOGETHER, Sensitivity, claimed, degraded, sensitivity
 from medsynth.evidence.claims import CLAIMS, MODES
 from medsynth.evidence.measurements import fit_frame, measure
 from medsynth.metrics import controls as bad
@@ -35,8 +35,9 @@ def test_on_hippocampi_every_claim_is_kept(test_data):
         images.append(central(np.clip((image - low) / (high - low), 0, 1), (32, 48, 32)))
     pool = ImageSet(np.stack(images), None, np.arange(len(images)).astype(str))
     frame = fit_frame({"haar": HaarPlan()}, pool.take(np.arange(0, len(images), 2)), (1.0, 1.0, 1.0), {})
-    found = sensitivity(pool, frame, 25, draws=3, splits=60)
+    found = sensitivity(pool, frame, 25, draws=3, splits=60, bar_draws=8)
     assert found.broken() == []
+    assert found.rejected[TOGETHER][bad.BLUR].all()
     for fault in FAULTS:
         assert any(of[fault].mean() == 1 for key, of in found.rejected.items() if fault in claimed(key)), fault
 
