@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from scipy import stats
 
+from medsynth.audit_record import PAIRS_FILE
 from medsynth.errors import MedsynthError
 from medsynth.evidence.reporting.sources import Evidence, Found, texts
 from medsynth.files import inside
@@ -21,7 +22,7 @@ MOST_TILES = 24
 MOST_PAIRS = 40
 LARGEST = 4096
 """Pixels along a side of a picture that is taken into the page."""
-PAIRS_FILE, UTILITY_PICTURE = "pairs.jsonl", "utility.png"
+UTILITY_PICTURE = "utility.png"
 _FACES = "faces="
 
 
