@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pydicom
@@ -46,8 +46,9 @@ def sample_series(
 ) -> Iterator[Series]:
     """The series of a sample, images first, all in one study and, volumes, in one frame of reference.
 
-    Every UID is a function of the sample's hash, the settings, what the gate says and EXPORTER; that of an object
-    also of all that is in it, so that one UID never names two contents, whatever version of a library wrote them.
+    Every UID is a function of the sample's hash, the settings, what the gate says and EXPORTER; that of a series also
+    of all that is in its objects, and that of an object of this and of its own content, so that one UID never names
+    two contents, whatever version of a library wrote them.
 
     Args:
         record: of the sample.
@@ -74,16 +75,13 @@ def sample_series(
         own.update(common)
         if kind in VOLUMES:
             own.update(frame_of_reference(record, *names))
-        found = [
-            _whole(dataset, names, settings.compression)
-            for dataset in image_objects(channel, turn, own, number, settings)
-        ]
+        found = _whole(image_objects(channel, turn, own, number, settings), names, settings.compression)
         first = first or found
         yield Series(name, number, found[0].Modality, found)
     maps = [name for name, channel in record.channels.items() if channel.kind == "label"]
     for number, name in enumerate(maps, len(images) + 1):
         dataset = segmentation(name, _frames(arrays[name], turn), record.labels, first, common, number, settings.date)
-        yield Series(name, number, "SEG", [_whole(dataset, names, "none")])
+        yield Series(name, number, "SEG", _whole([dataset], names, "none"))
 
 
 def encoded(dataset: Dataset) -> bytes:
@@ -107,10 +105,22 @@ def _frames(labels: NDArray[Any], turn: Facing) -> NDArray[Any]:
     return turn.turned(labels).transpose(2, 1, 0)
 
 
-def _whole(dataset: Dataset, names: list[str], compression: Compression) -> Dataset:
-    """The object with its series' UID, compressed, under a UID that its content fixes."""
-    dataset.SeriesInstanceUID = uid("series", *names, str(dataset.SeriesNumber))
-    dataset.SOPInstanceUID = uid("placeholder")
+def _whole(datasets: Iterable[Dataset], names: list[str], compression: Compression) -> list[Dataset]:
+    """The objects of a series, compressed, under UIDs that their contents fix."""
+    found = [(dataset, _fixed(dataset, compression)) for dataset in datasets]
+    digests = [digest for _, digest in found]
+    # Of what another version made of the same sample, an archive would stack the slices in one series.
+    series = uid("series", *names, str(found[0][0].SeriesNumber), *digests)
+    for dataset, digest in found:
+        dataset.SeriesInstanceUID = series
+        dataset.SOPInstanceUID = uid("object", *names, series, digest)
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    return [dataset for dataset, _ in found]
+
+
+def _fixed(dataset: Dataset, compression: Compression) -> str:
+    """Compress an object; the SHA-256 of all of it but its own and its series' UID."""
+    dataset.SeriesInstanceUID = dataset.SOPInstanceUID = uid("placeholder")
     dataset.file_meta = _file_meta(dataset)
     if compression != "none":
         try:
@@ -120,10 +130,7 @@ def _whole(dataset: Dataset, names: list[str], compression: Compression) -> Data
                 f"dicom.compression={compression} needs an encoder: pip install '.[codecs]' in the folder of "
                 "medsynth's source, or set dicom.compression=none"
             ) from None
-    content = hashlib.sha256(encoded(dataset)).hexdigest()
-    dataset.SOPInstanceUID = uid("object", *names, content)
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    return dataset
+    return hashlib.sha256(encoded(dataset)).hexdigest()
 
 
 def _file_meta(dataset: Dataset) -> FileMetaDataset:

@@ -10,7 +10,7 @@ from medsynth.errors import MedsynthError
 from medsynth.geometry import Plane
 from medsynth.records import Channel
 
-EXPORTER = "medsynth.dicom/2"
+EXPORTER = "medsynth.dicom/3"
 """In every UID: another number where the same sample and settings give other objects."""
 Kind = Literal["CT", "MR", "PT", "CR", "DX", "SC"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -67,8 +67,23 @@ def test_one_uid_never_names_two_contents(samples, tmp_path, make_samples):
     arrays["ct"][0, 0, 0] += 1
     after = next(sample_series(record, arrays)).objects
     changed = [one.SOPInstanceUID != other.SOPInstanceUID for one, other in zip(before[0], after, strict=True)]
-    assert sum(changed) == 1
+    # Slices of two contents in one series would be stacked by an archive; the study is the sample's.
+    assert all(changed)
+    assert before[0][0].SeriesInstanceUID != after[0].SeriesInstanceUID
+    assert before[0][0].StudyInstanceUID == after[0].StudyInstanceUID
     assert not {one.StudyInstanceUID for one in before[0]} & {one.StudyInstanceUID for one in before[1]}
+
+
+def test_another_version_makes_another_series(samples, monkeypatch):
+    """Sent to the archive that has the first, it must not double its slices."""
+    (record,) = read_records(samples / "samples.jsonl", SampleRecord)
+    arrays = read_channels(samples, record)
+    before = list(sample_series(record, arrays))
+    monkeypatch.setattr("medsynth.export.dicom_origin.__version__", "9.9.9")
+    for one, other in zip(before, sample_series(record, arrays), strict=True):
+        assert {o.SeriesInstanceUID for o in one.objects}.isdisjoint({o.SeriesInstanceUID for o in other.objects})
+        assert {o.SOPInstanceUID for o in one.objects}.isdisjoint({o.SOPInstanceUID for o in other.objects})
+        assert len({o.SeriesInstanceUID for o in other.objects}) == 1
 
 
 def test_uids_are_well_formed_and_listed(samples, tmp_path):
