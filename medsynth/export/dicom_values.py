@@ -88,6 +88,8 @@ def windows(values: NDArray[Any], kind: Kind) -> list[Window]:
         return [Window(128, 256, "FULL RANGE")]
     above = values[values > values.min()]
     low, high = (float(v) for v in np.percentile(above, (1, 99.5))) if above.size else (float(values.min()),) * 2
+    if high <= low:  # two values alone
+        low = float(values.min())
     if kind == "PT" and low >= 0:
         low = 0.0
     automatic = Window(low + (high - low) / 2, max(high - low, 1e-6), "AUTOMATIC")

@@ -46,6 +46,12 @@ def test_a_constant_image_can_be_stored():
     assert not stored(np.zeros((2, 2), np.float32), "PT").array.any()
 
 
+def test_a_picture_of_two_values_is_black_and_white():
+    for values in (np.array([0, 0, 1]), np.array([-3.5, -3.5, 2.0])):
+        (found,) = windows(values, "MR")
+        assert (found.centre - found.width / 2, found.centre + found.width / 2) == (values.min(), values.max())
+
+
 def test_fractions_are_refused_for_dx():
     with pytest.raises(MedsynthError, match="DX cannot scale"):
         stored(np.array([0.5]), "DX")
