@@ -27,7 +27,16 @@ def patient_id(record: SampleRecord) -> str:
 
 def is_partly_real(record: SampleRecord) -> bool:
     """Whether scans of a patient are in it; parents that were nobody's make nobody's samples."""
-    return any(not key.startswith(NOBODY) for key in patient_id(record).split("."))
+    return is_partly_real_key(patient_id(record))
+
+
+def is_partly_real_key(key: str) -> bool:
+    """Whether a Patient ID is of a patient, or of several of whom one is.
+
+    >>> is_partly_real_key("synthetic-0123456789abcdef.z1"), is_partly_real_key("synthetic-0123456789abcdef")
+    (True, False)
+    """
+    return any(not one.startswith(NOBODY) for one in key.split("."))
 
 
 def model_name(record: SampleRecord) -> str:

@@ -11,6 +11,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
 from medsynth.errors import MedsynthError
+from medsynth.export.dicom_origin import is_partly_real_key
 from medsynth.files import inside
 
 
@@ -80,7 +81,7 @@ def _items(out: Path, study: dict[str, Any], series: dict[str, Any]) -> list[Ite
             modality=str(series["modality"]),
             sop_class=str(series["sop_class"]),
             syntax=syntax,
-            derived=not str(study["patient"]).startswith("synthetic-"),
+            derived=is_partly_real_key(str(study["patient"])),
         )
         for one in series["objects"]
     ]

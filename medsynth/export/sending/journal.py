@@ -1,8 +1,11 @@
 """What was sent where, out/sent.json: a second call sends only what is missing."""
 
+import fcntl
 import json
+import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ from medsynth import __version__
 from medsynth.errors import MedsynthError
 from medsynth.export.sending.destinations import Destination
 from medsynth.export.sending.items import Item
-from medsynth.files import write_json
+from medsynth.files import disk_errors, write_json
 
 SENT_FILE = "sent.json"
 SCHEMA = "medsynth.sent/1"
@@ -21,7 +24,8 @@ class Journal:
     """The objects that a destination has, by UID and SHA-256.
 
     Written at most every two seconds and at the end: what a kill takes from it is sent again, which makes no
-    duplicates. It names the destination and the hash of its address, no address and no login.
+    duplicates. What another call has written in the meantime stays. It names the destination and the hash of its
+    address, no address and no login.
 
     Args:
         out: the exported folder.
@@ -34,8 +38,7 @@ class Journal:
     def __init__(self, out: Path, destination: Destination) -> None:
         self._path = out / SENT_FILE
         self._destination = destination
-        self._others, self._sent = _read(self._path, destination.sha256)
-        self._failed: dict[str, dict[str, str]] = {}
+        _, self._sent = _read(self._path, destination.sha256)
         self._written = time.monotonic()
 
     def has(self, item: Item) -> bool:
@@ -51,17 +54,31 @@ class Journal:
 
     def write(self, failed: Iterable[tuple[Item, str]] = ()) -> None:
         """Write sent.json; `failed` are the objects that did not get through, each with the reason."""
-        own = {
-            "name": self._destination.name,
-            "address_sha256": self._destination.sha256,
-            "sent": list(self._sent.values()),
-            "failed": [
-                {"uid": item.uid, "path": item.path, "sha256": item.sha256, "reason": said} for item, said in failed
-            ],
-        }
-        content = {"schema": SCHEMA, "medsynth": __version__, "destinations": [*self._others, own]}
-        write_json(self._path, content)
+        listed = [{"uid": item.uid, "path": item.path, "sha256": item.sha256, "reason": said} for item, said in failed]
+        with _alone(self._path.parent):
+            others, sent = _read(self._path, self._destination.sha256)
+            self._sent = {**sent, **self._sent}
+            own = {
+                "name": self._destination.name,
+                "address_sha256": self._destination.sha256,
+                "sent": list(self._sent.values()),
+                "failed": listed,
+            }
+            write_json(self._path, {"schema": SCHEMA, "medsynth": __version__, "destinations": [*others, own]})
         self._written = time.monotonic()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One call at a time reads and writes: others wait. The lock ends with the process, however that ends."""
+    with disk_errors(folder / SENT_FILE):
+        handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a disk without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _read(path: Path, address: str) -> tuple[list[Mapping[str, Any]], dict[str, dict[str, str]]]:
@@ -75,7 +92,7 @@ def _read(path: Path, address: str) -> tuple[list[Mapping[str, Any]], dict[str, 
         return [part for part in parts if part not in own], sent
     except FileNotFoundError:
         return [], {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise MedsynthError(
             f"{SENT_FILE} in out cannot be read; take it away, and all is sent again, which makes no duplicates"
         ) from None

@@ -9,6 +9,8 @@ import yaml
 from medsynth.cli.main import main
 from medsynth.errors import MedsynthError
 from medsynth.export.run import EXPORT_FILE, export
+from medsynth.export.sending.items import listed_items
+from medsynth.export.sending.journal import Journal
 from medsynth.export.sending.run import send
 from tests.export.conftest import place
 from tests.export.sending.archives import orthanc
@@ -146,9 +148,34 @@ def test_a_journal_is_of_its_destination_and_content(exported, server, either, l
         sent(out, either("dimse"))
 
 
+def test_two_calls_at_once_keep_what_the_other_has_sent(exported, listed):
+    """To one archive and to another: what a call wrote does not depend on what it read when it began."""
+    out = exported("volumes")
+    items = listed_items(out, EXPORT_FILE)
+    here, there = listed(port=1), listed(port=2)
+    one, two, other = Journal(out, here), Journal(out, here), Journal(out, there)
+    one.sent(items[0])
+    two.sent(items[1])
+    other.sent(items[2])
+    for call in (one, other, two):
+        call.write([(items[3], "lost")])
+    again = Journal(out, here)
+    assert [again.has(item) for item in items[:3]] == [True, True, False]
+    assert Journal(out, there).has(items[2])
+    assert len(journal(out)["destinations"]) == 2
+
+
 def test_what_is_real_in_part_is_said(make_samples, tmp_path, listed):
     parent = {"parents": ("cd" * 32,), "patient": "p0123456789abcdef", "split": "train"}
     made = make_samples(tmp_path / "s", place("axial", (4, 3, 2)), {"ct": ("HU", "CT")}, **parent)
     export(made, tmp_path / "out", unaudited="i_accept", progress=False)
     report = send(tmp_path / "out", EXPORT_FILE, listed(port=1), None, progress=False)
     assert "2 objects are in part a patient's" in report.summary
+
+
+def test_one_patient_among_parents_who_are_nobody_s_is_said(make_samples, tmp_path, listed):
+    """Whatever the order in which the record joins the keys."""
+    parent = {"parents": ("cd" * 32, "ef" * 32), "patient": f"synthetic-{'0' * 16}.tcia-7", "split": "train"}
+    made = make_samples(tmp_path / "s", place("axial", (4, 3, 2)), {"ct": ("HU", "CT")}, **parent)
+    export(made, tmp_path / "out", unaudited="i_accept", progress=False)
+    assert send(tmp_path / "out", EXPORT_FILE, listed(port=1), None, progress=False).derived == 2
