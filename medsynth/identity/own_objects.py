@@ -8,6 +8,7 @@ exporter makes of the Patient ID, a description is made of the same sentences. O
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pydicom.tag import Tag
 from medsynth.identity.check_tables import check_value, load_json
 from medsynth.identity.finding import Findings
 from medsynth.identity.own_settings import check_setting
+from medsynth.identity.shapes import judge
 
 LABEL_SCHEME = "99MEDSYNTH"
 """Coding scheme of the exporter for labels' names that no public scheme has."""
@@ -31,10 +33,11 @@ _PARTLY = (
 _FROM_NOISE = "SYNTHETIC: made by medsynth from noise; no patient was scanned."
 _FROM_NOBODY = "SYNTHETIC: made by medsynth from another synthetic sample; no patient was scanned."
 _HASH = r"(?=\d{0,63}[a-f])[0-9a-f]{64}"  # digits alone may be anything
+_NUMBER = r"(?:0|[1-9][0-9]{0,19})"
 _SENTENCES = re.compile(
     rf"(?P<what>{'|'.join(map(re.escape, (_PARTLY, _FROM_NOISE, _FROM_NOBODY)))})\n"
     rf"(?P<how>Model: checkpoint SHA-256 (?P<checkpoint>{_HASH})\.\n"
-    r"Seed (?P<seed>\d{1,20}), index (?P<index>\d{1,20})\.\n"
+    rf"Seed (?P<seed>{_NUMBER}), index (?P<index>{_NUMBER})\.\n"
     r"Condition: (?P<condition>\{.*\})\.\n"
     rf"Sample SHA-256 (?P<sample>{_HASH})\."
     rf"(?P<parents>\nMade from: {_HASH}(?: {_HASH})*\.)?)\n"
@@ -92,11 +95,21 @@ class OwnObject:
             check_value(self.slots[name], name, place, findings)
         check_value(self.slots["condition"], "condition", place, findings)
         for name, value in self.slots["sampler"].items():
-            check_setting(name, value, _COMMENTS_PLACE, findings)
+            self._check_setting(name, value, findings)
         for override in self.slots["overrides"]:
             key, _, value = override.partition("=")
-            check_setting(key, None if value == "null" else value, _COMMENTS_PLACE, findings)
+            if "." in key:  # a date, perhaps, whose dots part a setting's names
+                findings.add_all(judge(key), _COMMENTS_PLACE)
+            self._check_setting(key, None if value == "null" else value, findings)
         check_value(self.slots["licences"], "licence", place, findings)
+
+    def _check_setting(self, name: str, value: Any, findings: Findings) -> None:
+        """As one of medsynth's own, but for seeds: the seed of a sample has a sentence, and no other is there."""
+        if name.rpartition(".")[2] == "seed":
+            check_value(value, name, (_COMMENTS_PLACE,), findings)
+            findings.add_all(judge(str(value)), _COMMENTS_PLACE)
+        else:
+            check_setting(name, value, _COMMENTS_PLACE, findings)
 
 
 def own_object(dataset: Dataset) -> OwnObject | None:
@@ -160,10 +173,12 @@ def is_label_code(value: str, scheme: str, meaning: str) -> bool:
 
 
 def _slots(match: re.Match[str]) -> dict[str, Any]:
-    """Raises ValueError where the JSON in the sentences is none."""
+    """Raises ValueError where the JSON in the sentences is none, or is not written as the exporter writes it."""
     found: dict[str, Any] = {
         name: load_json(match[name]) for name in ("condition", "sampler")
     }  # objects, by _SENTENCES
+    if any(json.dumps(found[name], sort_keys=True, allow_nan=False) != match[name] for name in found):
+        raise ValueError  # digits that are rounded away, blanks between
     overrides = "; ".join(text for text in (match["override"], match["overrides"]) if text and text != "none")
     found["overrides"] = overrides.split("; ") if overrides else []
     found["licences"] = [] if match["licences"] == "not said" else match["licences"].split("; ")

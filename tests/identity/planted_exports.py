@@ -182,6 +182,13 @@ def _in_records() -> Iterator[ExportPlant]:
         token = re.sub(r"\W+", "_", who)  # records refuse other names of channels
         channels = {token: image, "label": record().channels["label"]}
         yield ExportPlant(f"{token} as a channel", "(0008,103E)", _exported(channels=channels))
+    for what, changes in (
+        ("a seed among overrides", {"overrides": ("seed=19610503",)}),
+        ("a plan's seed among overrides", {"overrides": ("plan.seed=83749201",)}),
+        ("a seed of the sampler", {"sampler": {"name": "euler", "seed": 19610503}}),
+        ("a date among overrides", {"overrides": ("3.5.1961",)}),
+    ):
+        yield ExportPlant(what, "(0020,4000)", _exported(**changes))
     yield ExportPlant("a letter of another alphabet", "(0020,4000)", _exported(condition={"class": "Øyvind Ångström"}))
 
 

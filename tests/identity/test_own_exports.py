@@ -101,6 +101,26 @@ def test_what_does_not_follow_from_the_comments_is_judged(keyword: str, value: s
     assert found(save(dataset, tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("written", "other"),
+    [
+        ('"age": 61', '"age": 6.1000000000019610503e1'),
+        ('"age": 61', '"age": 61e0000019610503'),
+        ('"age": 61', '"age":  61'),
+        ('"age": 61', '"age": 61, "aged": NaN'),
+        ("Seed 3,", "Seed 0019610503,"),
+        ("Seed 3,", "Seed \u0663,"),
+    ],
+)
+def test_numbers_are_written_as_the_exporter_writes_them(written: str, other: str) -> None:
+    """Else what is read of a number is less than what stands there."""
+    dataset = objects(record())[0]
+    assert own_object(dataset) is not None
+    assert written in dataset.ImageComments
+    dataset.ImageComments = dataset.ImageComments.replace(written, other)
+    assert own_object(dataset) is None
+
+
 def test_nothing_is_found_in_the_list_of_an_export(tmp_path: Path) -> None:
     (tmp_path / "export.json").write_text(json.dumps(export_list(), indent=2))
     assert found(tmp_path / "export.json") == []
