@@ -18,6 +18,7 @@ from medsynth.export.datasets.settings import DATASET_FORMATS, DatasetSettings
 from medsynth.export.dicom import Series, encoded, sample_series
 from medsynth.export.dicom_settings import EXPORTER, DicomSettings
 from medsynth.export.gate import Gate, cleared
+from medsynth.export.leftovers import files_before, require_none_left
 from medsynth.export.sending.destinations import Destination, destination
 from medsynth.export.sending.run import SendReport, require_confirmed, require_packages, send
 from medsynth.files import inside, sha256_file, write_bytes, write_json
@@ -90,8 +91,8 @@ def export(
         progress: whether to show a bar.
 
     Raises:
-        MedsynthError: the gate is shut; a sample that was changed or fits no kind of object; a full disk; a
-            destination that is not in the list, is not there or does not let us in.
+        MedsynthError: the gate is shut; a sample that was changed or fits no kind of object; a full disk; files of
+            another export in `out`; a destination that is not in the list, is not there or does not let us in.
     """
     if pacs is not None and format != "dicom":
         raise MedsynthError("pacs is sent DICOM objects: leave it out, or set format=dicom")
@@ -117,6 +118,7 @@ def export(
     _require_known_channels(records, settings)
     gate = cleared(samples, records, audit, unaudited)
     folders = study_folders([record for record, _ in gate.cleared])
+    before = files_before(out / DICOM_FOLDER)
     studies = []
     with progress_bar(progress) as bar:
         task = bar.add_task("exporting", total=len(gate.cleared), note="")
@@ -128,6 +130,7 @@ def export(
                 raise type(error)(f"sample {record.id}: {error}") from None
             studies.append(_write_study(out, folders[record.id], record, found))
             bar.update(task, advance=1)
+    require_none_left(out / DICOM_FOLDER, before)
     write_json(out / EXPORT_FILE, _listed(studies, gate, settings))
     objects = sum(len(series["objects"]) for study in studies for series in study["series"])
     report = ExportReport(len(studies), objects, len(gate.flagged), len(gate.unaudited), out / DICOM_FOLDER)

@@ -15,6 +15,7 @@ from medsynth.export.datasets.nnunet import write_nnunet
 from medsynth.export.datasets.selection import Selection, select
 from medsynth.export.datasets.settings import DatasetFormat, DatasetSettings
 from medsynth.export.gate import Gate
+from medsynth.export.leftovers import files_before, require_none_left
 from medsynth.files import sha256_file, write_json
 from medsynth.records import SPLITS
 
@@ -76,12 +77,15 @@ def export_dataset(
         progress: whether to show a bar.
 
     Raises:
-        MedsynthError: see `select`; a file that was changed; a form that the format does not take.
+        MedsynthError: see `select`; a file that was changed; a form that the format does not take;
+            files of another export in `out`.
     """
     selection = select(samples, gate, kind, settings, real, uncleared)
+    before = files_before(out / kind)
     with progress_bar(progress) as bar:
         task = bar.add_task("exporting", total=len(selection.entries), note="")
         folder = _WRITERS[kind](out / kind, selection, settings, lambda: bar.update(task, advance=1))
+    require_none_left(out / kind, before)
     write_json(out / index, _listed(out, folder, selection, gate, kind, settings))
     unaudited = sum(entry.verdict not in ("", "pass") for entry in selection.entries)
     return DatasetReport(_counts(selection), selection.left_out, unaudited, folder)

@@ -16,6 +16,7 @@ COLUMNS = (
     "case", "source", "split", "patient", "parents", "verdict", "seed", "index", "model", "record", "identity",
     "licences", "overrides", "attributes",
 )  # fmt: skip
+_PATH = "path_"
 _TAKEN = {*COLUMNS, "image", "label", "fold", "participant_id", "filename"}
 
 
@@ -44,7 +45,7 @@ def facts(entry: Entry) -> dict[str, str]:
 def attribute_names(entries: Iterable[Entry]) -> list[str]:
     """Names of attributes that can head a column of their own, in order."""
     names = {name for entry in entries for name in entry.attributes}
-    return sorted(name for name in names if _PLAIN.match(name) and name not in _TAKEN)
+    return sorted(name for name in names if _PLAIN.match(name) and name not in _TAKEN and not name.startswith(_PATH))
 
 
 def shared_attributes(entries: Sequence[Entry]) -> list[str]:
@@ -74,8 +75,8 @@ def table(entries: Sequence[Entry], files: Mapping[str, Mapping[str, str]]) -> s
     lines = []
     for entry in entries:
         own = {name: cell(entry.attributes.get(name)) for name in names}
-        lines.append({**facts(entry), **{f"path_{key}": files[entry.name].get(key, "") for key in paths}, **own})
-    return separated([*COLUMNS, *(f"path_{key}" for key in paths), *names], lines)
+        lines.append({**facts(entry), **{f"{_PATH}{key}": files[entry.name].get(key, "") for key in paths}, **own})
+    return separated([*COLUMNS, *(f"{_PATH}{key}" for key in paths), *names], lines)
 
 
 def separated(columns: Sequence[str], lines: Iterable[Mapping[str, Any]], delimiter: str = ",") -> str:

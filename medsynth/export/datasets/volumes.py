@@ -89,10 +89,10 @@ def write_label(
         )
     largest = max([0, *form.labels])
     if mapping is not None:
-        table = np.zeros(largest + 1, dtype=np.int64)
-        table[list(mapping)] = list(mapping.values())
-        values, largest = table[values], int(table.max())
-    kind = next(kind for kind in (np.uint8, np.uint16, np.int32) if largest <= np.iinfo(kind).max)
+        old = np.array(sorted(mapping), dtype=np.int64)
+        new = np.array([mapping[value] for value in old.tolist()], dtype=np.int64)
+        values, largest = new[np.searchsorted(old, values)], int(new.max())
+    kind = next((kind for kind in (np.uint8, np.uint16, np.int32) if largest <= np.iinfo(kind).max), np.int64)
     write_nifti(path, values.astype(kind), _flat(stored.geometry) if flat else stored.geometry, entry.mark)
 
 
