@@ -94,7 +94,8 @@ def generate(
         progress: whether to show a bar.
 
     Raises:
-        MedsynthError: a damaged run, a condition or a plan that the model has no use for, a full disk.
+        MedsynthError: a damaged run, a condition or a plan that the model has no use for, a guide that has seen those
+            who are held out for test, a full disk.
     """
     started = time.monotonic()
     if batch_size < 1 or (count is not None and count < 1):
@@ -103,6 +104,8 @@ def generate(
     loaded = load_run(run, weights=weights, ema=ema, device=place)
     worse = _guide(guide, guide_step, weights, place)
     preparation, model = Preparation.read(run), loaded.model
+    if guide is not None:
+        _require_same_test_patients(guide, preparation)
     found = None if parents is None else Parents(parents, preparation, model.layout)
     maker = Maker(
         model, None if worse is None else worse.model, preparation, sampler or SamplingPlan(), plan or EditPlan(), found
@@ -147,6 +150,20 @@ def _guide(guide: Path | None, step: int | None, weights: str, device: str) -> R
         raise
     except MedsynthError as error:
         raise MedsynthError(f"guide_step={step}: {error}") from None
+
+
+def _require_same_test_patients(guide: Path, preparation: Preparation) -> None:
+    """Refuse a guide that has trained on patients who are held out for test: the samples would have learnt from them.
+
+    Which of the others it saw may differ: a worse guide is often one that saw fewer.
+    """
+    other = Preparation.read(guide)
+    same = all(getattr(other.split, key) == getattr(preparation.split, key) for key in ("seed", "validation", "test"))
+    if other.cases_sha256 == preparation.cases_sha256 and not same:
+        raise MedsynthError(
+            "guide: that run divided the same patients in another way, and has seen some that are held out for test "
+            "here; take one with the data.split.seed, validation and test of the run"
+        )
 
 
 def _batches(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:

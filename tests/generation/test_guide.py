@@ -1,11 +1,15 @@
 """A run guided by what it was before: autoguidance by a snapshot of its own."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from medsynth.cli.main import main
 from medsynth.data.nifti import read_nifti
+from medsynth.data.preparation import Preparation
 from medsynth.errors import MedsynthError
 from medsynth.models.run import load_run
 from medsynth.models.sampling import SamplingPlan
@@ -95,3 +99,16 @@ def test_a_step_is_of_the_last_weights(run):
 def test_the_command_takes_a_step(run, tmp_path):
     words = [f"run={run}", f"guide={run}", "guide_step=4", f"out={tmp_path / 'out'}", "count=1", "device=cpu"]
     assert main(["generate", *words, "sampler.steps=2", "sampler.guidance=1.5", "progress=false"]) == 0
+
+
+def test_a_guide_that_saw_those_held_out_is_refused(run, tmp_path):
+    """The samples are nobody's and train a data set; what is held out for test would be in them."""
+    other = shutil.copytree(run, tmp_path / "other")
+    preparation = Preparation.read(run)
+    replace(preparation, split=replace(preparation.split, seed=preparation.split.seed + 1)).write(other)
+    with pytest.raises(MedsynthError, match="has seen some that are held out for test here"):
+        make(run, tmp_path / "refused", count=1, guide=other, sampler=GUIDED, weights="last")
+    assert not (tmp_path / "refused" / "samples.jsonl").exists()
+    fewer = replace(preparation.split, patients=3)
+    replace(preparation, split=fewer).write(other)
+    make(run, tmp_path / "fewer", count=1, guide=other, sampler=GUIDED, weights="last")
