@@ -15,7 +15,7 @@ from medsynth.export.datasets.nnunet import write_nnunet
 from medsynth.export.datasets.selection import Selection, select
 from medsynth.export.datasets.settings import DatasetFormat, DatasetSettings
 from medsynth.export.gate import Gate
-from medsynth.export.leftovers import files_before, require_none_left
+from medsynth.export.leftovers import PIECE, files_before, require_none_left
 from medsynth.files import sha256_file, write_json
 from medsynth.records import SPLITS
 
@@ -105,7 +105,7 @@ def _counts(selection: Selection) -> dict[str, dict[str, int]]:
 def _listed(
     out: Path, folder: Path, selection: Selection, gate: Gate, kind: DatasetFormat, settings: DatasetSettings
 ) -> dict[str, Any]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(PIECE))
     return {
         "schema": "medsynth.export.dataset/1",
         "medsynth": __version__,
