@@ -21,7 +21,7 @@ from medsynth.identity.check_pixels import PixelCheck
 from medsynth.identity.check_report import REPORT_FILE, Checked, Report, owners_of, report_of
 from medsynth.identity.finding import Finding, Findings, Marker, plain
 from medsynth.identity.known_identifiers import KnownIdentifiers, read_list
-from medsynth.identity.own_exports import EXPORT_FILE, check_export
+from medsynth.identity.own_exports import EXPORT_FILE, SENT_FILE, check_export, check_sent
 from medsynth.identity.own_records import check_clearance, check_own_lines
 from medsynth.identity.own_settings import STAMP_FILE, check_settings, check_stamp, is_settings
 from medsynth.identity.picture_text import MarkerPolicy, TextFinder
@@ -202,6 +202,7 @@ def _check_content(path: Path, content: bytes, findings: Findings, look: Look) -
             lambda: (
                 (name == REPORT_FILE and check_clearance(content, findings))
                 or (name == EXPORT_FILE and check_export(content, findings))
+                or (name == SENT_FILE and check_sent(content, findings))
                 or check_tables.check_json(content, findings)
             ),
         ),

@@ -1,4 +1,4 @@
-"""The list that lies beside exported objects: what its schema says it holds is known, all else is judged."""
+"""The lists beside exported objects, of them and of what was sent: their own content is known, all else is judged."""
 
 import re
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from medsynth.identity.own_settings import VERSION, check_setting
 from medsynth.identity.shapes import judge
 
 EXPORT_FILE = "export.json"
+SENT_FILE = "sent.json"
 _LIST = {"schema", "medsynth", "exporter", "settings", "flagged", "unaudited", "studies"}
 _SETTINGS = {"modality", "plane", "compression", "date", "orientation"}
 _STUDY = {"sample", "sha256", "patient", "uid", "series"}
@@ -21,6 +22,9 @@ _OBJECT = {"uid", "path", "sha256"}
 _SAMPLE = re.compile(r"s\d{6}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _UID = re.compile(r"2\.25\.\d{24,39}")
+_SENT = {"schema", "medsynth", "destinations"}
+_DESTINATION = {"name", "address_sha256", "sent", "failed"}
+_FOLDER = re.compile(r"s\d{6}|x(?=\d{0,15}[a-f])[0-9a-f]{16}")
 _PLACE = re.compile(r"dicom/([^/]+)/\d{2}_[A-Z]{2,3}/\d{5}\.dcm")
 
 
@@ -56,6 +60,49 @@ def check_export(content: bytes, findings: Findings) -> bool:
             for text in (series["channel"], series["modality"]):
                 findings.add_all(judge(text.replace("_", " ")), f"series {number}")
     return True
+
+
+def check_sent(content: bytes, findings: Findings) -> bool:
+    """Check sent.json, what was sent where; False, and nothing noted, when it is none."""
+    try:
+        row = load_json(content.decode("utf-8"))
+        fine = (
+            set(row) == _SENT
+            and row["schema"] == "medsynth.sent/1"
+            and VERSION.fullmatch(row["medsynth"]) is not None
+            and all(_is_destination(one) for one in row["destinations"])
+        )
+    except (UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+    if not fine:
+        return False
+    for part in row["destinations"]:
+        findings.add_all(judge(part["name"].replace("_", " ")), "destinations>name")
+        for key, said in (("sent", "note"), ("failed", "reason")):
+            for one in part[key]:
+                findings.add_all(judge(one.get(said, "")), f"destinations>{key}>{said}")
+    return True
+
+
+def _is_destination(part: Mapping[str, Any]) -> bool:
+    return (
+        set(part) == _DESTINATION
+        and isinstance(part["name"], str)
+        and _HASH.fullmatch(part["address_sha256"]) is not None
+        and all(_is_sent(one, "note") for one in part["sent"])
+        and all(_is_sent(one, "reason") for one in part["failed"])
+    )
+
+
+def _is_sent(one: Mapping[str, Any], said: str) -> bool:
+    place = _PLACE.fullmatch(one["path"])
+    return (
+        set(one) | {said} == _OBJECT | {said}
+        and isinstance(one.get(said, ""), str)
+        and _is_named(one)
+        and place is not None
+        and _FOLDER.fullmatch(place[1]) is not None
+    )
 
 
 def _is_study(study: Mapping[str, Any]) -> bool:

@@ -215,12 +215,23 @@ def export_list() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def plants_in_lists() -> Iterator[tuple[str, bytes]]:
-    """Each value of export.json, and each name in it, by another; a field more at each depth."""
-    for path in _paths(export_list()):
+def sent_list() -> dict[str, Any]:
+    """sent.json of two objects, one of which did not get through."""
+    one = export_list()["studies"][0]["series"][0]["objects"][0]
+    note, reason = "the archive changed elements of it (B000)", "the archive is full or out of other resources (A700)"
+    part = {
+        "name": "research", "address_sha256": HASH, "sent": [one, {**one, "note": note}],
+        "failed": [{**one, "path": "dicom/x0123456789abcdef/01_MR/00002.dcm", "reason": reason}],
+    }  # fmt: skip
+    return {"schema": "medsynth.sent/1", "medsynth": "0.1.0", "destinations": [part]}
+
+
+def plants_in_lists(make: Callable[[], dict[str, Any]]) -> Iterator[tuple[str, bytes]]:
+    """Each value of a list, and each name in it, by another; a field more at each depth."""
+    for path in _paths(make()):
         for who in (*WHO, 83749201):
             for way in ("value", "name", "more"):
-                changed = export_list()
+                changed = make()
                 above: Any = changed
                 for step in path[:-1]:
                     above = above[step]

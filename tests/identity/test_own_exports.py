@@ -22,6 +22,7 @@ from tests.identity.planted_exports import (
     plants_in_lists,
     record,
     save,
+    sent_list,
 )
 
 
@@ -121,18 +122,23 @@ def test_numbers_are_written_as_the_exporter_writes_them(written: str, other: st
     assert own_object(dataset) is None
 
 
-def test_nothing_is_found_in_the_list_of_an_export(tmp_path: Path) -> None:
-    (tmp_path / "export.json").write_text(json.dumps(export_list(), indent=2))
-    assert found(tmp_path / "export.json") == []
-    (tmp_path / "other.json").write_text(json.dumps(export_list(), indent=2))
+LISTS = {"export.json": export_list, "sent.json": sent_list}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_nothing_is_found_in_the_lists_of_an_export(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(json.dumps(LISTS[name](), indent=2))
+    assert found(tmp_path / name) == []
+    (tmp_path / "other.json").write_text(json.dumps(LISTS[name](), indent=2))
     assert found(tmp_path / "other.json")
 
 
-def test_each_identity_in_the_list_of_an_export_is_found(tmp_path: Path) -> None:
-    plants, missed = list(plants_in_lists()), []
+@pytest.mark.parametrize("name", LISTS)
+def test_each_identity_in_the_lists_of_an_export_is_found(name: str, tmp_path: Path) -> None:
+    plants, missed = list(plants_in_lists(LISTS[name])), []
     for what, content in plants:
-        (tmp_path / "export.json").write_bytes(content)
-        if not found(tmp_path / "export.json"):
+        (tmp_path / name).write_bytes(content)
+        if not found(tmp_path / name):
             missed.append(what)
     print(f"planted {len(plants)}, found {len(plants) - len(missed)}; missed: {missed}")
     assert len(plants) >= 300
