@@ -185,12 +185,18 @@ def test_two_pages_have_two_secrets_and_a_taken_port_is_said(viewer: Viewer, sam
 
 
 def test_the_command_prints_the_address_serves_and_ends_with_ctrl_c(script: Path, samples: Path) -> None:
-    words = [sys.executable, "-m", "medsynth", "view", f"samples={samples}"]
+    # A shell that starts the tests in the background lets them, and so their children, ignore Ctrl-C.
+    listening = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    listening += "from medsynth.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", listening, "view", f"samples={samples}"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        assert running.stdout.readline() == "2 things to look at; Ctrl-C ends it\n"
-        with urllib.request.urlopen(running.stdout.readline().strip(), timeout=10) as answer:
-            assert b"medsynth view" in answer.read()
-        running.send_signal(signal.SIGINT)
-        said, complained = running.communicate(timeout=20)
+        try:
+            assert running.stdout is not None
+            assert running.stdout.readline() == "2 things to look at; Ctrl-C ends it\n"
+            with urllib.request.urlopen(running.stdout.readline().strip(), timeout=10) as answer:
+                assert b"medsynth view" in answer.read()
+            running.send_signal(signal.SIGINT)
+            said, complained = running.communicate(timeout=20)
+        finally:
+            running.kill()
     assert (running.returncode, said, complained) == (0, "\nended\n", "")
