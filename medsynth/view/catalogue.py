@@ -182,7 +182,7 @@ def catalogue(
     entries += [_of_case(cases, one, windows) for one in real] if cases else []
     entries += list(_of_files(folder)) if folder else []
     if not entries:
-        raise MedsynthError(f"{folder} holds no NIfTI file")
+        raise MedsynthError(f"{folder} holds no NIfTI file (.nii, .nii.gz)")
     return entries
 
 

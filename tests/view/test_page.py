@@ -282,6 +282,30 @@ def test_nothing_sticks_out_and_fingers_find_the_buttons(request, size, where):
     assert found["plain"] == "rgb(18, 19, 22)"
 
 
+def test_the_place_among_thousands_fits_a_phone(narrow):
+    narrow.open("#1")
+    across = narrow.page.evaluate(
+        "at => { const said = document.getElementById('place'), before = said.textContent; said.textContent = at;"
+        " const wide = document.documentElement.scrollWidth; said.textContent = before; return [wide, innerWidth]; }",
+        "12345 / 12345",
+    )
+    assert across[0] <= across[1]
+
+
+def test_the_whole_volume_is_seen_in_3d_however_it_is_turned(look_at, tmp_path):
+    values = np.full((20, 60, 20), 100, np.int16)
+    values[:2] = 0
+    write_nifti(tmp_path / "long.nii.gz", values, Geometry(values.shape, np.eye(4)))
+    look = look_at(NARROW, folder=tmp_path).open("#0")
+    look.page.keyboard.press("4")
+    for azimuth in (70, 90, 110):
+        look.ask("nv[0].setRenderAzimuthElevation(given[0], 10)", azimuth)
+        seen = look.pixels()[6:-6, 6:-6].max(axis=2) > 60  # within the line that shows the focus
+        assert seen[:, seen.shape[1] // 2].any()
+        assert not seen[:, [0, -1]].any()
+    look.page.context.close()
+
+
 def test_a_finger_moves_the_crosshair(narrow):
     narrow.open("#1+6")
     box = narrow.page.locator("#panel-0 canvas").bounding_box()
@@ -323,9 +347,17 @@ def test_a_volume_that_changed_is_said_on_the_page(look_at, make_samples, tmp_pa
     samples = make_samples(tmp_path, place("oblique"), {"image": ("HU", "CT")}, count=2)
     look = look_at(WIDE, samples=samples)
     (samples / "volumes" / "000000_image.nii.gz").write_bytes(b"x")
+    look.open()
+    look.page.wait_for_selector("#cards .unseen")
+    assert look.page.locator("#cards .unseen").count() == look.page.locator("#cards img").count() == 1
+    look.open("#1")
+    assert look.page.locator("#panel-0 .readout").text_content()
     look.page.goto(look.url + "#0")
     look.page.wait_for_selector("#trouble:not([hidden])")
     assert "could not be shown" in look.page.locator("#trouble").text_content()
+    # Nothing of the sample before is left beside its name.
+    assert look.page.locator("#panel-0 .readout").text_content() == ""
+    assert [look.page.locator(f"#{name}").input_value() for name in ("low", "high")] == ["", ""]
     look.page.goto(look.url + "#1")
     look.wait("#1")
     assert look.page.locator("#trouble").is_hidden()

@@ -25,6 +25,12 @@ function card(entry, number, audited) {
   picture.loading = "lazy";
   picture.alt = "";
   picture.src = entry.thumbnail;
+  picture.addEventListener("error", () => {
+    const unseen = document.createElement("p");
+    unseen.className = "unseen";
+    unseen.textContent = "no picture: the file cannot be read";
+    picture.replaceWith(unseen);
+  });
   const said = document.createElement("div");
   said.className = "said";
   const line = document.createElement("div");

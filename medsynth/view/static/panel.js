@@ -10,6 +10,7 @@ export const VIEWS = [
 ];
 const SMALLEST = 16; // width of a canvas that is drawn into, in pixels
 const LINE = 1.6; // of the crosshair, in pixels
+const WHOLE = 0.8; // size in 3D at which a volume fits however it is turned: the half diagonal of its box is half a tile
 const MOST_VALUES = 200000;
 const NORMAL = { axial: [0, 0, 1], coronal: [0, 1, 0], sagittal: [1, 0, 0] };
 const OPTIONS = {
@@ -58,6 +59,7 @@ export class Panel {
     this.section = section;
     this.canvas = section.querySelector("canvas");
     this.nv = new Niivue({ ...OPTIONS });
+    this.nv.volScaleMultiplier = WHOLE;
     this.nv.onLocationChange = (place) => this.#read(place);
     this.nv.onIntensityChange = () => told.window();
     // niivue has one setting for all layers; values of a label map have nothing between them.
@@ -96,6 +98,7 @@ export class Panel {
       const images = entry.volumes.filter((one) => one.kind === "image");
       const files = [images[channel] ?? images[0], ...entry.volumes.filter((one) => one.kind === "label").slice(0, 1)];
       this.entry = null;
+      this.section.querySelector(".readout").textContent = ""; // of what was here before
       await this.nv.loadVolumes(files.map((file) => ({
         url: new URL(file.url, document.baseURI).href,
         name: `${entry.id} ${file.name}.nii${file.url.endsWith(".gz") ? ".gz" : ""}`,

@@ -33,6 +33,7 @@ export class Viewer {
     at("panels").classList.toggle("two", shown.length === 2);
     at("panel-1").hidden = shown.length < 2;
     this.#say();
+    at("low").value = at("high").value = "";
     const turn = (this.turn = (this.turn ?? 0) + 1);
     const opacity = at("opacity").valueAsNumber;
     const smooth = at("smooth").checked;
