@@ -54,7 +54,9 @@ class StowSender:
             status = line.ask(self._study)
         except requests.RequestException as error:
             knock(self._destination, self._context)
-            raise MedsynthError(f"{self._destination.name}: {_lost(error).said}") from None
+            reason = _lost(error)
+            said = f"{reason.said}; {_ANOTHER_PORT}" if reason is _LOST else reason.said
+            raise MedsynthError(f"{self._destination.name}: {said}") from None
         finally:
             line.close()
         # An archive that only stores answers 405 or 501 here, once it has let us in.
@@ -123,6 +125,7 @@ class StowLine:
 
 
 _LOST = Outcome("again", "the connection was lost")
+_ANOTHER_PORT = "is that the port of DICOMweb, and not that of C-STORE?"
 
 
 def of_answer(answer: requests.Response, uid: str) -> Outcome:

@@ -212,3 +212,11 @@ def test_no_tls_below_1_2(listed, exported, pems):
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     with Proxy(1, tls=context) as there, pytest.raises(MedsynthError, match="no TLS: "):
         sent(exported("picture"), listed(port=there.port, tls={"ca": str(pems["right"][0])}))
+
+
+def test_stow_at_the_port_of_c_store(exported, listed):
+    with archive(CONTEXTS) as (port, received):
+        web = listed(url=f"http://127.0.0.1:{port}/dicom-web")
+        with pytest.raises(MedsynthError, match="not that of C-STORE"):
+            sent(exported(), web)
+    assert received == []

@@ -134,7 +134,7 @@ def test_a_file_that_is_no_list(listed, content):
 def test_a_login_comes_out_of_the_environment(listed, monkeypatch):
     login = found(listed, {**WEB, "login": NAMES}).login
     monkeypatch.setenv("PACS_USER", "alice")
-    with pytest.raises(MedsynthError, match="the environment variable that holds the password is not set"):
+    with pytest.raises(MedsynthError, match="the environment variable that `password` names is not set"):
         login.read()
     monkeypatch.setenv("PACS_PASSWORD", SECRET)
     secret = login.read()
