@@ -83,7 +83,9 @@ def _of_environment(place: str, variables: tuple[tuple[str, str], ...]) -> dict[
     found = {}
     for part, name in variables:
         if name not in os.environ:
-            raise MedsynthError(f"{place}: the environment variable that `{part}` names is not set; export it, then the same command")
+            raise MedsynthError(
+                f"{place}: the environment variable that `{part}` names is not set; export it, then the same command"
+            )
         found[part] = os.environ[name]
     return found
 
