@@ -16,6 +16,7 @@ from medsynth.records import Attribute
 
 DATASET_FILE = "dataset.json"
 _LISTS = {"train": "training", "validation": "validation", "test": "test"}
+_NOTHING = "none"  # an empty text would be joined to the folder, as paths that exist are
 _OWN = ("images", "labels", DATASET_FILE, DATASET_TABLE)
 
 
@@ -73,11 +74,16 @@ def _item(entry: Entry, form: Form, paths: dict[str, str], names: list[str]) -> 
     item: dict[str, Any] = {"image": images[0] if len(images) == 1 else images}
     if form.label is not None:
         item["label"] = paths[form.label]
-    told = {"case": entry.name, "source": entry.source, "patient": entry.patient, "verdict": entry.verdict}
+    told = {
+        "case": entry.name,
+        "source": entry.source,
+        "patient": entry.patient,
+        "verdict": entry.verdict,
+        "parents": " ".join(entry.parents),
+    }
     return {
         **item,
-        **told,
-        "parents": " ".join(entry.parents),
+        **{name: value or _NOTHING for name, value in told.items()},
         **{name: entry.attributes[name] for name in names},
     }
 

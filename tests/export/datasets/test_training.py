@@ -82,6 +82,8 @@ def test_the_lists_say_which_is_which(make_pair, tmp_path):
         "class": "a",
     }
     assert "age" not in first  # samples have none
+    real = load_decathlon_datalist(folder / "dataset.json", True, "test")[0]
+    assert (real["source"], real["verdict"], real["parents"]) == ("real", "none", "none")
     line = table(folder)[pair.case("test").id]
     assert (line["source"], line["split"], line["verdict"], line["age"]) == ("real", "test", "", str(line["age"]))
     described = content(folder)
