@@ -15,7 +15,8 @@ from medsynth.files import sha256_file, sha256_json, write_json
 from medsynth.records import SAMPLES_FILE, SampleRecord, read_records
 
 AUDIT_FILE = "audit.json"
-PAIRS_FILE = "pairs.jsonl"
+PAIRS_FILE, NEAREST_FILE = "pairs.jsonl", "nearest.jsonl"
+"""Pairs that are shown, and the nearest training case of every sample: both name cases."""
 SCHEMA = "medsynth.audit/1"
 Verdict = Literal["pass", "fail", "cannot-assess"]
 VERDICTS: tuple[Verdict, ...] = ("pass", "cannot-assess", "fail")

@@ -1,18 +1,18 @@
 """What can be looked at: a list made of records, before anything is served. Nothing outside it can be asked for."""
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from medsynth.audit_record import PAIRS_FILE, AuditRecord, SampleVerdict
+from medsynth.audit_record import AuditRecord, SampleVerdict
 from medsynth.data.contact_sheet import COLOURS
 from medsynth.data.preparation import Preparation
 from medsynth.errors import MedsynthError, UsageError
 from medsynth.files import inside
 from medsynth.records import CASES_FILE, SAMPLES_FILE, CaseRecord, Channel, SampleRecord, read_records
+from medsynth.view.nearest import Nearest, nearest_cases
 
 PREPARATION_FILE = "preparation.json"
 Kind = Literal["synthetic", "real", "file"]
@@ -71,13 +71,6 @@ class VolumeFile:
         if self.sha256 is not None and hashlib.sha256(content).hexdigest() != self.sha256:
             raise MedsynthError(f"the file of channel {self.name} was changed since it was recorded")
         return content
-
-
-class Nearest(NamedTuple):
-    """The training case that an audit found nearest to a sample: its number, and what the audit says of the pair."""
-
-    number: int
-    text: str
 
 
 @dataclass(frozen=True)
@@ -177,7 +170,7 @@ def catalogue(
     windows = _windows(samples)
     verdicts = AuditRecord.read(audit).require(samples) if audit and samples else {}
     numbers = {record.id: len(made) + number for number, record in enumerate(real)}
-    pairs = dict(_pairs(audit, numbers)) if audit else {}
+    pairs = nearest_cases(audit, numbers) if audit else {}
     entries = [_of_sample(samples, one, windows, verdicts, pairs) for one in made] if samples else []
     entries += [_of_case(cases, one, windows) for one in real] if cases else []
     entries += list(_of_files(folder)) if folder else []
@@ -266,30 +259,3 @@ def _of_files(folder: Path) -> Iterator[Entry]:
         if path.name.endswith(_ENDINGS) and not path.name.startswith(".") and path.is_file():
             name = path.relative_to(folder).as_posix()
             yield Entry(name, "file", (VolumeFile(folder, name, "image", "image"),), {}, {}, {})
-
-
-def _pairs(audit: Path, numbers: Mapping[str, int]) -> Iterator[tuple[str, Nearest]]:
-    """The pairs whose case is there, by the sample's id."""
-    if not numbers or not (audit / PAIRS_FILE).is_file():
-        return
-    try:
-        lines = [json.loads(line) for line in (audit / PAIRS_FILE).read_text(encoding="utf-8").splitlines()]
-        for line in lines:
-            if line["case"] in numbers:
-                yield line["sample"], Nearest(numbers[line["case"]], _pair_text(line))
-    except (OSError, ValueError, KeyError, TypeError):
-        raise MedsynthError(f"{PAIRS_FILE} of the audit cannot be read; audit anew") from None
-
-
-def _pair_text(line: Mapping[str, Any]) -> str:
-    def number(value: float | None, style: str) -> str:
-        return "unknown" if value is None else format(value, style)
-
-    def flat(values: Sequence[Any]) -> str:
-        return " ".join(str(int(value)) for value in values)
-
-    return (
-        f"Found by {line['search']}, p {number(line['p'], '.3g')}. Laid over it the correlation is "
-        f"{number(line['correlation'], '.2f')}: shift {flat(line['shift'])} voxels, flips {flat(line['flips'])}, "
-        f"axes {flat(line['axes'])}, turn {number(line['degrees'], 'g')}°."
-    )

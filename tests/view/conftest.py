@@ -146,5 +146,11 @@ def pair_line(sample: str, case: str) -> str:
     )
 
 
+def write_nearest(audit: Path, *pairs: tuple[str, str]) -> None:
+    """As `medsynth audit` writes it of every sample."""
+    lines = [f'{{"sample": "{one}", "case": "{case}", "search": "features", "p": 0.4}}\n' for one, case in pairs]
+    write_text(audit / "nearest.jsonl", "".join(lines))
+
+
 def write_pairs(audit: Path, *pairs: tuple[str, str]) -> None:
     write_text(audit / "pairs.jsonl", "".join(pair_line(*pair) for pair in pairs))

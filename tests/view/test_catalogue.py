@@ -14,7 +14,7 @@ from medsynth.view.catalogue import catalogue
 from medsynth.view.thumbnails import thumbnail
 from tests.export.conftest import place
 from tests.export.test_gate import audited
-from tests.view.conftest import write_pairs
+from tests.view.conftest import write_nearest, write_pairs
 
 
 @pytest.fixture
@@ -46,6 +46,22 @@ def test_samples_then_cases_with_what_is_known_of_them(samples: Path, cases: Pat
     assert [volume["url"] for volume in told["volumes"]] == ["volume/0-0.nii.gz", "volume/0-1.nii.gz"]
     assert json.loads(json.dumps(told)) == told
     assert str(tmp_path) not in json.dumps([entry.to_json(n) for n, entry in enumerate(found)])
+
+
+def test_every_sample_has_its_nearest_case_and_one_that_was_laid_over_is_told_in_full(
+    samples: Path, cases: Path, tmp_path: Path
+) -> None:
+    audit = audited(samples, tmp_path / "audit", ["pass"] * 3)
+    write_nearest(audit, ("s000000", "case001"), ("s000001", "case002"))
+    write_pairs(audit, ("s000001", "case003"))
+    found = catalogue(samples, audit, cases)
+    first, second, third = (entry.nearest for entry in found[:3])
+    assert first is not None
+    assert second is not None
+    assert third is None
+    assert (found[first.number].id, first.text) == ("case001", "Found by features, p 0.4.")
+    assert found[second.number].id == "case003"
+    assert second.text.startswith("Found by whole, p 0.013. Laid over it the correlation is 0.91: shift 1 -2 0 voxels")
 
 
 def test_without_its_case_or_with_a_broken_list_of_pairs(samples: Path, cases: Path, tmp_path: Path) -> None:

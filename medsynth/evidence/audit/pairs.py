@@ -41,14 +41,19 @@ def nearest(found: Found) -> list[int]:
     return [int(row) for row in np.argsort(-gaps) if not found.flagged[row]][:_NEAREST]
 
 
+def most_telling(found: Found, row: int) -> tuple[str, int]:
+    """The search that tells most of a sample, and the real row that it is nearest to by that."""
+    chances = {name: family.tail.p(family.samples.gap[row : row + 1])[0] for name, family in found.families.items()}
+    name = min(chances, key=lambda one: chances[one])
+    return name, int(found.families[name].samples.nearest[row])
+
+
 def lay(rows: Sequence[int], found: Found, material: Material, searcher: Searcher) -> list[Pair]:
     """The nearest training case of each sample, by its most telling search, laid over it."""
     grid = WhiteGrid(material.reals, int(np.prod(material.reals.shape[2:])), searcher.plan.noise)
     pairs = []
     for row in rows:
-        chances = {name: family.tail.p(family.samples.gap[row : row + 1])[0] for name, family in found.families.items()}
-        name = min(chances, key=lambda one: chances[one])
-        real = int(found.families[name].samples.nearest[row])
+        name, real = most_telling(found, row)
         turns = searcher.turns(material.reals.shape[2:])
         aligned = align(material.samples[row], material.reals[real], turns, material.spacing, grid)
         pairs.append(Pair(row, real, name, aligned))

@@ -1,12 +1,12 @@
 """Audit a folder of samples: are they copies of training patients, does their model tell who was trained on?"""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from medsynth.audit_record import AUDIT_FILE, PAIRS_FILE, AuditRecord, write_audit
+from medsynth.audit_record import AUDIT_FILE, NEAREST_FILE, PAIRS_FILE, AuditRecord, write_audit
 from medsynth.data.preparation import Preparation
 from medsynth.data.prepared import default_cache
 from medsynth.data.progress import progress_bar
@@ -14,7 +14,7 @@ from medsynth.data.split import split_patients
 from medsynth.errors import MedsynthError, RunError
 from medsynth.evidence.audit.attack import attack, read_patients
 from medsynth.evidence.audit.material import OTHER_CASES, Material, are_its_cases, load_material, read_folder
-from medsynth.evidence.audit.pairs import NEAREST_FOLDER, PAIRS_FOLDER, draw, lay, nearest, suspected
+from medsynth.evidence.audit.pairs import NEAREST_FOLDER, PAIRS_FOLDER, draw, lay, most_telling, nearest, suspected
 from medsynth.evidence.audit.plan import AuditPlan, CopyBars, MembershipPlan
 from medsynth.evidence.audit.report import audit_json, copies_json, finite, sample_rows
 from medsynth.evidence.audit.search import Found, false_alarms, find, found_by_kind, search
@@ -236,8 +236,18 @@ def _copies(
                     "picture": f"{folder}/{name}",
                 }
             )
-    write_text(out / PAIRS_FILE, "".join(json.dumps(finite(line), sort_keys=True) + "\n" for line in lines))
+    write_text(out / PAIRS_FILE, _as_lines(lines))
+    every = ((record.id, *most_telling(found, row)) for row, record in enumerate(material.records))
+    known = [
+        {"sample": sample, "case": str(material.cases[real]), "search": name, "p": float(found.p[row])}
+        for row, (sample, name, real) in enumerate(every)
+    ]
+    write_text(out / NEAREST_FILE, _as_lines(known))
     return found, judged, copies_json(found, searched, planted, judged, alarms, bars)
+
+
+def _as_lines(lines: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(finite(line), sort_keys=True) + "\n" for line in lines)
 
 
 def _membership(

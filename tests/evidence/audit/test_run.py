@@ -59,6 +59,11 @@ def test_copies_fail_and_are_shown_beside_their_case(house, copied) -> None:
     lines = [json.loads(line) for line in (found.folder / "pairs.jsonl").read_text().splitlines()]
     pairs = {line["sample"]: line for line in lines if line["flagged"]}
     assert {pairs["s010"]["case"], pairs["s011"]["case"]} == {house.training[row].record.id for row in (3, 8)}
+    near = [json.loads(line) for line in (found.folder / "nearest.jsonl").read_text().splitlines()]
+    assert [line["sample"] for line in near] == list(verdicts)
+    assert {line["sample"]: line["case"] for line in near if line["sample"] in pairs} == {
+        name: pair["case"] for name, pair in pairs.items()
+    }
     assert pairs["s010"]["shift"] == [1, 0]
     assert pairs["s010"]["correlation"] > 0.98
     assert sorted(path.name for path in (found.folder / "pairs").glob("*.png")) == ["s010.png", "s011.png"]
