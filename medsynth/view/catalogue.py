@@ -8,13 +8,12 @@ from typing import Any, Literal, NamedTuple
 
 from medsynth.audit_record import AuditRecord, SampleVerdict
 from medsynth.data.contact_sheet import COLOURS
-from medsynth.data.preparation import Preparation
+from medsynth.data.preparation import PREPARATION_FILE, Preparation
 from medsynth.errors import MedsynthError, UsageError
 from medsynth.files import inside
 from medsynth.records import CASES_FILE, SAMPLES_FILE, CaseRecord, Channel, SampleRecord, read_records
 from medsynth.view.nearest import Nearest, nearest_cases
 
-PREPARATION_FILE = "preparation.json"
 Kind = Literal["synthetic", "real", "file"]
 _ENDINGS = (".nii.gz", ".nii")
 
@@ -86,7 +85,7 @@ class Entry:
         filters: the facts that the gallery filters by.
         verdict: of the audit; empty where there is none.
         reason: why it is no pass.
-        nearest: the pair that the audit wrote, where its case is there.
+        nearest: the training case that the audit names, where it is there.
     """
 
     id: str

@@ -98,8 +98,8 @@ def _beside(entries: Sequence[Entry], first: int, name: str) -> int:
     found = entries[first].nearest
     if found is None:
         raise MedsynthError(
-            f"no nearest training case of {entries[first].id} is known: give audit=, which names those of suspected "
-            "samples and of the nearest others, and the cases= that it looked at"
+            f"no nearest training case of {entries[first].id} is known: give audit=, which names it, "
+            "and the cases= that it looked at"
         )
     return found.number
 

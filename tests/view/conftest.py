@@ -11,9 +11,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from medsynth.data.nifti import write_nifti
 from medsynth.errors import MedsynthError
-from medsynth.files import write_text
+from medsynth.files import sha256_file, write_text
 from medsynth.geometry import Geometry
+from medsynth.records import Channel, SampleRecord, read_records, write_records
 from medsynth.view import niivue
 from medsynth.view.catalogue import catalogue
 from medsynth.view.server import Viewer
@@ -29,6 +31,17 @@ FLAGS = [
 ]
 WIDE, NARROW = (1280, 640), (390, 844)
 SAMPLE = Geometry((24, 20, 16), oblique_affine((1.0, 1.5, 2.0), degrees=20.0, origin=(-12.0, -15.0, -16.0)))
+
+
+def rewrite(folder, arrays):
+    """The first sample's channels with other voxels."""
+    first, *others = read_records(folder / "samples.jsonl", SampleRecord)
+    channels = {}
+    for name, channel in first.channels.items():
+        write_nifti(folder / channel.path, arrays[name], first.geometry)
+        channels[name] = Channel(**{**vars(channel), "sha256": sha256_file(folder / channel.path)})
+    content = {**{key: getattr(first, key) for key in first.__dataclass_fields__}, "channels": channels}
+    write_records(folder / "samples.jsonl", [SampleRecord(**content), *others])
 
 
 def case_affine() -> np.ndarray:
