@@ -40,10 +40,14 @@ def build(size, values, levels, classes, settings) -> DiffusionModel:
     layout = Layout(images=(image,), label=label, grid=Geometry.centred(size, (1.0,) * len(size)))
     haar = Haar(levels)
     conditioner = Conditioner({"class": [str(c) for c in range(classes)]} if classes else {})
+    plan = ParametrisationPlan(modes=32)
     network = partial(UNet, **settings)(
-        rank=len(size), channels=haar.latent_channels(layout.channels, layout.rank), vector=conditioner.width
+        rank=len(size),
+        channels=haar.latent_channels(layout.channels, layout.rank),
+        vector=conditioner.width,
+        views=plan.views,
     )
-    return DiffusionModel(layout, haar, network, conditioner, parametrisation=ParametrisationPlan(modes=32))
+    return DiffusionModel(layout, haar, network, conditioner, parametrisation=plan)
 
 
 def training_step(model, latent, sigma, vector, precision) -> None:
