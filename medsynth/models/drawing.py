@@ -106,7 +106,8 @@ def denoiser_of(
         MedsynthError: a worse model of other samples, guidance without conditions.
     """
     guided = _guided(model, asked, plan, worse)
-    return _clipped(model, guided) if plan.clip else guided
+    found = _clipped(model, guided) if plan.clip else guided
+    return _in_bfloat16(found) if plan.precision == "bf16" else found
 
 
 def _guided(
@@ -125,6 +126,16 @@ def _guided(
             raise MedsynthError("sampler.guidance: the model has no conditions; set it to 1, or give guide=RUN")
         return own
     return classifier_free(own, model.condition(asked, dropped=True), plan.guidance, *plan.interval)
+
+
+def _in_bfloat16(denoise: Denoiser) -> Denoiser:
+    """The network's products in bfloat16; what is around it stays float32, as in training."""
+
+    def rounded(x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return denoise(x, sigma, condition)
+
+    return rounded
 
 
 def _clipped(model: DiffusionModel, denoise: Denoiser) -> Denoiser:

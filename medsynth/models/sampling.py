@@ -26,6 +26,7 @@ SAMPLERS: dict[str, Sampler] = {
     "unipc": unipc,
 }
 GRIDS = ("karras", "schedule", "flow")
+PRECISIONS = ("fp32", "bf16")
 USUAL: Mapping[str, Mapping[str, Any]] = {
     "ancestral": {"steps": 1000, "grid": "schedule", "clip": True},
     "dpmpp_2m": {},
@@ -53,6 +54,7 @@ class SamplingPlan:
         clip: whether every estimate is clipped to the range of the images, as DDPM does.
         spin_below: level below which estimates are averaged over the positions of the wavelet's blocks, see
             `medsynth.models.spinning`; 0 for none.
+        precision: "fp32", or "bf16": the network computes in bfloat16, all around it in float32.
         options: the sampler's own; see its function in `medsynth.diffusion`.
     """
 
@@ -68,6 +70,7 @@ class SamplingPlan:
     guidance_high: float | None = None
     clip: bool = False
     spin_below: float = 0.0
+    precision: str = "fp32"
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,6 +82,8 @@ class SamplingPlan:
             raise MedsynthError("sampler: steps is at least 1, 0 < sigma_min < sigma_max, rho and shift above 0")
         if not self.spin_below >= 0:
             raise MedsynthError("sampler.spin_below is a noise level, 0 or more")
+        if self.precision not in PRECISIONS:
+            raise MedsynthError(f"sampler.precision is {' or '.join(PRECISIONS)}")
         if not 0 <= self.guidance_low < self._high:
             raise MedsynthError("sampler: 0 <= guidance_low < guidance_high")
         known = self.defaults(self.name)

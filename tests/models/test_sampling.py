@@ -183,6 +183,40 @@ def test_more_steps_than_a_schedule_has_are_refused() -> None:
         latents(scheduled, grid="schedule", steps=6)
 
 
+class Convolved(nn.Module):
+    """F is a convolution of what it sees; what goes in and comes out is noted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.full((1, 2, 1, 1), 0.3)
+        self.kinds: set[tuple[torch.dtype, torch.dtype]] = set()
+
+    def forward(self, seen, noise, condition):
+        del noise, condition
+        answer = nn.functional.conv2d(seen, self.weight[:, : seen.shape[1]])
+        self.kinds.add((seen.dtype, answer.dtype))
+        return answer
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_the_network_alone_computes_in_bfloat16(clip) -> None:
+    made = model(modes=1)
+    made.network = Convolved()
+
+    def drawn(precision: str) -> torch.Tensor:
+        plan = SamplingPlan(steps=8, clip=clip, precision=precision)
+        return sample_latents(made, range(4), [Asked()] * 4, seed=0, plan=plan)
+
+    exact = drawn("fp32")
+    assert made.network.kinds == {(torch.float32, torch.float32)}
+    made.network.kinds.clear()
+    rounded = drawn("bf16")
+    assert made.network.kinds == {(torch.float32, torch.bfloat16)}
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(rounded, exact)
+    assert (rounded - exact).std() < 0.01 * exact.std()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -191,6 +225,7 @@ def test_more_steps_than_a_schedule_has_are_refused() -> None:
         {"steps": 0},
         {"shift": 0.0},
         {"guidance_low": 2.0, "guidance_high": 1.0},
+        {"precision": "fp16"},
         {"options": {"order": 3}},
         {"name": "unipc", "options": {"order": 2.5}},
         {"name": "unipc", "options": {"order": True}},
