@@ -61,7 +61,7 @@ NAMES = (
     "4482-119",
 )
 # What Retain Device Identity leaves as it is (PS3.15 E.3.8), whatever it holds.
-RETAINED = ("SerialNumber", "ModelName", "StationName", "CoilName", "SoftwareVersions", "Manufacturer")
+RETAINED = ("SerialNumber", "ModelName", "StationName", "CoilName", "SoftwareVersions")
 
 
 class Row(NamedTuple):

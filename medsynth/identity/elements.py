@@ -14,7 +14,7 @@ from pydicom.tag import BaseTag, Tag
 
 from medsynth.identity.confidentiality import Action, Option, action_of, fallback
 from medsynth.identity.dates import shifted_date, shifted_datetime, valid_age, valid_time, valid_zone
-from medsynth.identity.plain_words import kernel, plain_text, sequence_name
+from medsynth.identity.plain_words import kernel, maker, plain_text, sequence_name
 from medsynth.identity.pseudonym import Pseudonymiser
 from medsynth.identity.values import (
     BINARY_NUMBERS,
@@ -43,6 +43,13 @@ _DEVICE = frozenset(
          "SecondaryCaptureDeviceManufacturerModelName", "SecondaryCaptureDeviceSoftwareVersions", "TransducerData",
          "ReceiveCoilName", "TransmitCoilName", "ReceiveCoilManufacturerName", "TransmitCoilManufacturerName",
          "MultiCoilElementName"),
+    )
+)  # fmt: skip
+_MAKERS = frozenset(
+    map(
+        Tag,
+        ("Manufacturer", "SecondaryCaptureDeviceManufacturer", "ReceiveCoilManufacturerName",
+         "TransmitCoilManufacturerName"),
     )
 )  # fmt: skip
 _NAMED: Mapping[BaseTag, Callable[[str], str]] = {
@@ -250,6 +257,8 @@ def _unlisted(element: DataElement, place: Place, rules: Rules) -> Any:
         return one_or_more([new_uid(uid, rules.names) for uid in texts(element)]) or None
     if vr in ("DA", "DT", "TM"):
         return _dated(element, rules) if Option.RETAIN_MODIFIED_DATES in rules.options else None
+    if tag in _MAKERS and Option.RETAIN_DEVICE_IDENTITY in rules.options:
+        return one_or_more(cleaned_text(element, vr, maker)) or None
     if tag in _DEVICE and Option.RETAIN_DEVICE_IDENTITY in rules.options:
         return _retained(element, place)
     if vr == "AS":

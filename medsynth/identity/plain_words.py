@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from importlib.resources import files
 
 from pydicom.sr._concepts_dict import concepts
 
@@ -63,6 +64,22 @@ def plain_code(text: str) -> str:
 def kernel(text: str) -> str:
     """A reconstruction kernel's name as vendors form it, else the plain words of it."""
     return text if _KERNELS.fullmatch(text) else plain_text(text)
+
+
+def maker(text: str) -> str:
+    """A maker's name as it is where all its words are makers' or plain ones, else those of its words that are.
+
+    >>> maker("Philips Medical Systems, Inc."), maker("Ottilie Quandt"), maker("SIEMENS Quandt")
+    ('Philips Medical Systems, Inc.', '', 'SIEMENS')
+    """
+    pieces = re.findall(r"\w+", text.replace("_", " "))
+    fine = [piece for piece in pieces if piece.lower() in _makers() or plain_text(piece)]
+    return text if fine == pieces else " ".join(fine)
+
+
+@cache
+def _makers() -> frozenset[str]:
+    return frozenset(files("medsynth.identity").joinpath("makers.txt").read_text(encoding="utf-8").split())
 
 
 def sequence_name(text: str) -> str:

@@ -34,7 +34,7 @@ def test_the_checker_alone_sees_the_tokens_that_removal_is_tested_with(name: str
     (tmp_path / "planted.dcm").write_bytes(content)
     missed = unseen(tmp_path / "planted.dcm", tokens)
     assert len(set(tokens)) > 1000
-    assert len(missed) <= 0.01 * len(set(tokens)), missed
+    assert missed == []
     save(claiming(), tmp_path / "clean.dcm")
     assert unseen(tmp_path / "clean.dcm", tokens[:5]) == sorted(tokens[:5])
 
@@ -49,7 +49,7 @@ def test_nothing_is_found_in_real_files_after_removal(folder: str, test_data: Pa
 
 def test_what_the_checker_is_tested_with_is_gone_after_removal(tmp_path: Path) -> None:
     """What the options retain apart: what Retain Device Identity keeps may hold anything."""
-    retained = ("SerialNumber", "ModelName", "StationName", "CoilName", "SoftwareVersions", "Manufacturer")
+    retained = ("SerialNumber", "ModelName", "StationName", "CoilName", "SoftwareVersions")
     known = KnownIdentifiers(["Quandt", "Ottilie", "Voss^Ada", "Thandiwe", "Siobhan", "83749201"])
     looked, left = 0, []
     for number, plant in enumerate(plants()[::2]):  # the others are in benchmarks/identity.py
@@ -92,3 +92,20 @@ def test_names_go_from_the_device_and_its_codes_stay(tmp_path: Path) -> None:
     )
     assert "StationName" not in result or not result.StationName
     assert (result.DeviceSerialNumber, result.SoftwareVersions) == ("35135", "syngo MR B17")
+
+
+@pytest.mark.parametrize(
+    ("written", "stays"),
+    [
+        ("Ottilie Quandt", ""),
+        ("Siemens^Werner", "Siemens"),
+        ("SIEMENS", "SIEMENS"),
+        ("Philips Medical Systems, Inc.", "Philips Medical Systems, Inc."),
+        ("Agfa-Gevaert AG", "Agfa-Gevaert AG"),
+        ("TOSHIBA_MEC", "TOSHIBA_MEC"),
+    ],
+)
+def test_a_maker_is_a_maker_and_no_person(written: str, stays: str, tmp_path: Path) -> None:
+    result = kept(tmp_path, Manufacturer=written, SecondaryCaptureDeviceManufacturer=written)
+    assert result.get("Manufacturer", "") == stays
+    assert result.get("SecondaryCaptureDeviceManufacturer", "") == stays
