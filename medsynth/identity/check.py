@@ -6,16 +6,16 @@ What is not understood is a finding. The checker knows nothing of what may have 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from medsynth.errors import MedsynthError, UsageError
 from medsynth.files import write_json
 from medsynth.identity import check_tables
 from medsynth.identity.byte_text import is_wordy, runs
-from medsynth.identity.check_dicom import check_dicom, is_dicom
+from medsynth.identity.check_dicom import check_dicom, dicom_text, is_dicom
 from medsynth.identity.check_faces import faces_in_nifti, faces_in_series
 from medsynth.identity.check_names import check_names
-from medsynth.identity.check_nifti import check_nifti, open_gzip
+from medsynth.identity.check_nifti import check_nifti, nifti_text, open_gzip
 from medsynth.identity.check_pictures import check_picture
 from medsynth.identity.check_pixels import PixelCheck
 from medsynth.identity.check_report import REPORT_FILE, Checked, Report, owners_of, report_of
@@ -81,20 +81,28 @@ class Checker:
             return Checked("unread", list(findings), "")
         seen: list[Finding] = []
         try:
-            kind, opened = _check_content(path, content, findings, self._look(number, seen))
+            kind, opened, text = _check_content(path, content, findings, self._look(number, seen))
         except Exception:  # parsers fed with any bytes fail in any way: what was not seen is a finding
             findings.add("unread", "file")
-            kind, opened = "unread", b""
-        for place, searched in (
-            ("bytes", content),
-            ("opened bytes", opened),
-            ("path", str(name).encode("utf-8", "replace")),
-        ):
-            for _, identifier in self._known.find(searched) if searched and len(self._known) else ():
-                findings.add("known", place, identifier)
+            kind, opened, text = "unread", b"", b""
+        self._search_known({"bytes": content, "opened bytes": opened}, text, name, findings)
         if self._faces and kind == "nifti":
             faces_in_nifti(path, findings)
         return Checked(kind, [*findings, *seen], hashlib.sha256(content).hexdigest())
+
+    def _search_known(self, places: Mapping[str, bytes], text: bytes, name: PurePosixPath, findings: Findings) -> None:
+        """Known identifiers in bytes as they are, in text where its letters are of another set, and in the path."""
+        if not len(self._known):
+            return
+        path, met = str(name).encode("utf-8", "replace"), set()
+        for place, searched in {**places, "path": path}.items():
+            for _, identifier in self._known.find(searched):
+                findings.add("known", place, identifier)
+                met.add(identifier)
+        for place, searched in (("text", text), ("path", path)):
+            further = {identifier for _, identifier in self._known.find(searched)} - met
+            for identifier in sorted(further.union(self._known.find_in_text(searched))):
+                findings.add("known", place, identifier)
 
     def _look(self, number: int, seen: list[Finding]) -> Look:
         """What a format's check calls with its pixels; findings go to `seen`."""
@@ -173,28 +181,36 @@ def _finder() -> TextFinder:
         raise MedsynthError(f"{error}, or leave pixels out with text=skip") from None
 
 
-def _check_content(path: Path, content: bytes, findings: Findings, look: Look) -> tuple[str, bytes]:
-    """Check by format; gives the format's name and the bytes that the file opens to, where it is packed."""
+class _Content(NamedTuple):
+    """A format's name, the bytes that a packed file opens to, and those of it that are text and no pixels."""
+
+    kind: str
+    opened: bytes = b""
+    text: bytes = b""
+
+
+def _check_content(path: Path, content: bytes, findings: Findings, look: Look) -> _Content:
+    """Check by format."""
     name = path.name.lower()
     if not content:
-        return "empty", b""
+        return _Content("empty")
     if is_dicom(content):
         dataset, opened = check_dicom(path, content, findings)
         if dataset is not None:
             look("dicom", dataset)
-        return "dicom", opened
+        return _Content("dicom", opened, dicom_text(dataset) if dataset is not None else b"")
     if name.endswith((".nii", ".nii.gz", ".hdr")):
         opened = check_nifti(path, content, findings)
         look("nifti", opened)
-        return "nifti", opened if opened is not content else b""
+        return _Content("nifti", opened if opened is not content else b"", nifti_text(opened))
     if content.startswith((b"\x89PNG", b"\xff\xd8\xff")) or name.endswith(_PICTURES):
         opened = check_picture(content, findings)
         look("picture", content)
-        return "picture", opened
+        return _Content("picture", opened)
     if (name == STAMP_FILE and check_stamp(content, findings)) or (
         is_settings(PurePosixPath(path)) and check_settings(content, findings)
     ):
-        return "json" if name == STAMP_FILE else "text", b""
+        return _Content("json" if name == STAMP_FILE else "text", text=content)
     readers: tuple[tuple[tuple[str, ...], str, Callable[[], bool]], ...] = (
         (
             (".json",),
@@ -218,11 +234,11 @@ def _check_content(path: Path, content: bytes, findings: Findings, look: Look) -
         if name.endswith(suffixes):
             if not read():
                 _search(content, findings)
-            return kind, b""
+            return _Content(kind, text=content)
     findings.add("unread", "format")
     opened = open_gzip(content, findings) if content[:2] == b"\x1f\x8b" else b""
     _search(opened or content, findings)
-    return "unknown", opened
+    return _Content("unknown", opened)
 
 
 def _search(content: bytes, findings: Findings) -> None:

@@ -11,6 +11,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 from medsynth.data.dicom_file import quiet, read_file
 from medsynth.errors import UnreadableError
 from medsynth.identity.byte_text import inflate, is_wordy, runs, wide_runs
+from medsynth.identity.element_rules import TEXT
 from medsynth.identity.finding import Findings
 from medsynth.identity.header_walk import Walk, said_of
 from medsynth.identity.own_objects import own_object
@@ -68,6 +69,23 @@ def check_dicom(path: Path, content: bytes, findings: Findings) -> CheckedDicom:
             body = body.replace(pixels, bytes(4))
     _search(body, walk, findings)
     return CheckedDicom(dataset, opened)
+
+
+def dicom_text(dataset: Dataset) -> bytes:
+    """The text of all elements at every depth, one value a line; what cannot be parsed is left out."""
+    lines: list[str] = []
+    levels = [dataset.file_meta, dataset] if hasattr(dataset, "file_meta") else [dataset]
+    for level in levels:
+        for tag in level.keys():  # noqa: SIM118 - values of a data set are parsed when they are met
+            try:
+                element = level[tag]
+                if element.VR == "SQ":
+                    levels += element.value
+                elif element.VR in TEXT or element.VR == "PN":
+                    lines += map(str, element.value if element.VM > 1 else [element.value])
+            except Exception:  # the walk notes it
+                continue
+    return "\n".join(lines).encode("utf-8", "replace")
 
 
 def is_dicom(content: bytes) -> bool:

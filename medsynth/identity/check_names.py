@@ -11,11 +11,14 @@ _SUFFIXES = re.compile(
     re.IGNORECASE,
 )
 # What scanners and exporters call their files: a short kind, and numbers in the order of the series.
+# Behind what means a patient, five digits that are not filled up with zeros are a hospital's number.
 _NUMBERED = re.compile(
-    r"(?<![^\W_])(im|img|image|i|s|slice|se|ser|series|st|study|pa|pat|mr|ct|us|cr|dx|pt|case|sub|ses|run|vol|volume|file"
-    r"|frame|person|echo|sample|step|from|version|v|e)[-_]?\d{1,6}([-_]\d{1,6}){0,3}(?![^\W_])",
+    r"(?<![^\W_])((im|img|image|i|s|slice|se|ser|series|st|study|mr|ct|us|cr|dx|case|sub|ses|run|vol|volume|file|frame"
+    r"|person|echo|sample|step|from|version|v|e)[-_]?\d{1,6}|(pa|pat|pt)[-_]?(\d{1,4}|0\d{4,5}))([-_]\d{1,6}){0,3}(?![^\W_])",
     re.IGNORECASE,
 )
+# As exporters count: 000012_image, 00000012.dcm, IM00000J.
+_COUNTED = re.compile(r"(?<![^\W_])(?<!\d-)(?:0\d{4,5}|0{1,8}\d{1,4}|IM0{3,}[0-9A-Z]{1,2})(?![^\W_]|-\d)")
 # Splits of a data set, before a name or as a folder's.
 _SPLIT = re.compile(r"(?<![^\W_])(train|valid|val|test)(?=[-_]|$)", re.IGNORECASE)
 _OWN = re.compile(r"(?<![^\W_])(?:[pc][0-9a-f]{16}|[0-9a-f]{32,64}|2\.25\.(?:\d{1,5}|\d{24,39}))(?![^\W_])")
@@ -43,5 +46,5 @@ def judge_name(name: str) -> list[Found]:
     numbers = _KIND.sub(" ", text).replace("_", "-")  # case-1961-05-03, v1961.05.03
     meant = [found for found in shapes(numbers) if found.kind == "date"]
     meant += [Found("number", match[0]) for match in _TELEPHONE.finditer(numbers)]
-    left = judge(_NUMBERED.sub(" ", text).replace("_", " "))
+    left = judge(_COUNTED.sub(" ", _NUMBERED.sub(" ", text)).replace("_", " "))
     return [*left, *(found for found in meant if found.kind not in {one.kind for one in left})]

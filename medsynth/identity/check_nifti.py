@@ -56,6 +56,16 @@ def check_nifti(path: Path, content: bytes, findings: Findings) -> bytes:
     return opened
 
 
+def nifti_text(opened: bytes) -> bytes:
+    """The text fields of a header and the extensions behind it, one a line; nothing where the header is broken."""
+    header = _header(opened)
+    if header is None:
+        return b""
+    fields = [bytes(header.structarr[field].tobytes()) for field in _FIELDS if field in header]
+    start, end = int(header["sizeof_hdr"]) + 4, int(header["vox_offset"])
+    return b"\n".join([*fields, opened[start:end]])
+
+
 def gzip_texts(content: bytes) -> list[tuple[str, bytes]]:
     """Name, comment and extra field of a gzip header (RFC 1952), those that are there.
 

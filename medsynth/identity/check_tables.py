@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 
 from medsynth.identity.element_rules import Said, judge_element
 from medsynth.identity.finding import Findings, Found
-from medsynth.identity.shapes import judge
+from medsynth.identity.shapes import judge, judge_measures
 
 _UNSAID = Said()
 _LONG_NUMBER = 10**6
@@ -98,7 +98,7 @@ def check_table(content: bytes, findings: Findings, tabs: bool) -> bool:
     for row in rows[1:]:
         for number, cell in enumerate(row, 1):
             key = header[number - 1] if number <= len(header) else ""
-            findings.add_all(_judge_keyed(key, cell), f"column {number}")
+            findings.add_all(_judge_keyed(key, cell, judge_measures), f"column {number}")
     return True
 
 
@@ -116,8 +116,8 @@ def check_text(content: bytes, findings: Findings) -> bool:
 def judge_line(line: str) -> list[Found]:
     """What a line of text gives away, by its key where it has one."""
     key, colon, rest = line.partition(":")
-    keyed = _judge_keyed(key.strip(" -\"'"), rest.strip(" \"'")) if colon and len(key) < 40 else []
-    return [*keyed, *judge(line.replace("_", " "))]
+    keyed = _judge_keyed(key.strip(" -\"'"), rest.strip(" \"'"), judge_measures) if colon and len(key) < 40 else []
+    return [*keyed, *judge_measures(line.replace("_", " "))]
 
 
 def _decoded(content: bytes) -> str | None:
@@ -179,7 +179,7 @@ def _keywords() -> Mapping[str, str]:
     return {name: keyword for name, keyword in snake.items() if "_" in name}
 
 
-def _judge_keyed(key: str, text: str) -> list[Found]:
+def _judge_keyed(key: str, text: str, judge: Callable[[str], list[Found]] = judge) -> list[Found]:
     if _OWN_HASHES.fullmatch(text) and not text.isdigit():
         return []
     keyword = _element_of(key)

@@ -2,15 +2,19 @@
 
 import contextlib
 import re
+import unicodedata
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
 from medsynth.errors import MedsynthError
 
-_SHORTEST, _SHORTEST_PART, _FREE = 3, 4, 7  # a shorter one than _FREE has to stand by itself
+_SHORTEST, _SHORTEST_PART, _FREE = 2, 4, 7  # a shorter one than _FREE has to stand by itself
+_SHORTEST_IN_BYTES = 3  # two letters stand by themselves in any picture, by chance
 _ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
 _ISO = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")
+_SPELT_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
+_BETWEEN = ("^", " ", ",", ", ", "_", "-", ".")
 _DAYS = (
     "%Y%m%d",
     "%Y-%m-%d",
@@ -29,7 +33,8 @@ class KnownIdentifiers:
     """Finds identifiers in bytes, whatever the encoding (ASCII, UTF-8, Latin-1, UTF-16) and case.
 
     Args:
-        identifiers: names ("Last^First", "Last, First"), numbers, dates (1976-06-16), anything of 3 letters and more.
+        identifiers: names ("Last^First", "Last, First"), numbers, dates (1976-06-16), anything of 2 letters and more.
+            One of two letters is searched for in text alone.
 
     Raises:
         MedsynthError: an identifier is too short to be looked for.
@@ -38,25 +43,30 @@ class KnownIdentifiers:
     def __init__(self, identifiers: Iterable[str]) -> None:
         self._patterns: dict[bytes, str] = {}
         self._alone: dict[bytes, str] = {}
-        for identifier in (text.strip() for text in identifiers):
+        self._in_text: dict[bytes, str] = {}
+        for identifier in (unicodedata.normalize("NFC", text.strip()) for text in identifiers):
             if not identifier:
                 continue
             if len(identifier) < _SHORTEST:
                 raise MedsynthError(f"a known identifier has fewer than {_SHORTEST} letters; take it out of the list")
             for form in _forms(identifier):
-                self._note(form, identifier)
+                for written in {form, unicodedata.normalize("NFD", form), _bare(form), form.translate(_SPELT_OUT)}:
+                    self._note(written, identifier)
 
     def __len__(self) -> int:
-        return len({*self._patterns.values(), *self._alone.values()})
+        return len({*self._patterns.values(), *self._alone.values(), *self._in_text.values()})
 
     def _note(self, form: str, identifier: str) -> None:
+        patterns = self._patterns if len(form) >= _FREE else self._alone
+        if len(form) < _SHORTEST_IN_BYTES and form.isascii():
+            patterns = self._in_text
         for case in (form.lower(), form.upper(), form.title()):
             for encoding in _ENCODINGS:
                 try:
                     encoded = case.encode(encoding).lower()  # as the bytes that are searched: ASCII letters alone
                 except UnicodeEncodeError:
                     continue
-                (self._patterns if len(form) >= _FREE else self._alone).setdefault(encoded, identifier)
+                patterns.setdefault(encoded, identifier)
 
     def find(self, content: bytes) -> list[tuple[int, str]]:
         """Offset and identifier of the first place of each that `content` holds."""
@@ -71,6 +81,12 @@ class KnownIdentifiers:
             if at >= 0:
                 found[identifier] = min(at, found.get(identifier, at))
         return [(at, identifier) for identifier, at in found.items()]
+
+    def find_in_text(self, text: bytes) -> list[str]:
+        """Identifiers of two letters that stand by themselves in bytes that are text, and no pixels."""
+        lower = text.lower()
+        found = (identifier for pattern, identifier in self._in_text.items() if _find_alone(lower, pattern) >= 0)
+        return list(dict.fromkeys(found))
 
 
 def read_list(path: Path) -> list[str]:
@@ -94,13 +110,16 @@ def _forms(identifier: str) -> set[str]:
             forms |= {date(*map(int, day.groups())).strftime(form) for form in _DAYS}
     parts = [part for part in re.split(r"[\^=,;\s]+", identifier) if part]
     if len(parts) > 1:
-        forms |= {part for part in parts if len(part) >= _SHORTEST_PART and not part.isdigit()}
-        forms |= {
-            f"{one}{between}{other}"
-            for one, other in ((parts[0], parts[1]), (parts[1], parts[0]))
-            for between in "^ ,_"
-        }
+        alone = {part for part in parts if len(part) >= _SHORTEST_PART and not part.isdigit()}
+        between = ("",) if alone.intersection(parts[:2]) else ("", *_BETWEEN)
+        forms |= alone
+        forms |= {f"{one}{sign}{other}" for one, other in (parts[:2], parts[1::-1]) for sign in between}
     return forms
+
+
+def _bare(text: str) -> str:
+    """Without accents."""
+    return "".join(letter for letter in unicodedata.normalize("NFD", text) if not unicodedata.combining(letter))
 
 
 def _find_alone(lower: bytes, pattern: bytes) -> int:

@@ -5,6 +5,7 @@ import unicodedata
 from calendar import monthrange
 from collections.abc import Callable, Iterator
 
+from medsynth.identity.disguises import hexadecimal_texts, spelled_days, spelled_words
 from medsynth.identity.finding import Found
 from medsynth.identity.vocabulary import is_known, unknown_words
 
@@ -49,6 +50,9 @@ _LONG_NUMBER = re.compile(r"(?<![\d.])(?:\d{7,}(?:\.0+(?!\d))?|\d{2,4}(?:[ -]\d{
 _MIXED = re.compile(
     r"(?<![^\W_])(?=[A-Za-z0-9-]*\d)[A-Za-z][A-Za-z0-9]*-?\d{4,}[A-Za-z0-9]*(?![^\W_])|\b\d{5,}[A-Za-z]+\b"
 )
+# Hospitals number patients with five and six digits too. Fewer are years, milliseconds and pixels.
+_SHORT_NUMBER = re.compile(r"(?<![^\W_])(?<![.,+-])(?<!ISO )(?<!IEC )\d{5,6}(?:\.0+(?!\d))?(?![^\W_]|[.,]\d)")
+_NUMBERS_ALONE = re.compile(r"[\d\s.,;:eE+-]*")
 _HASH = re.compile(
     r"(?<![^\W_])[A-Za-z]?(?:[0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})(?![^\W_])"
 )
@@ -81,12 +85,25 @@ def shapes(text: str) -> list[Found]:
     """
     found: list[Found] = []
     text = seen(text)
+    for start, end in sorted(hexadecimal_texts(text), reverse=True):
+        found.append(Found("words", text[start:end]))
+        text = text[:start] + "\0" * (end - start) + text[end:]
     rest = _HASH.sub(lambda match: match[0] if match[0].isdigit() else " " * len(match[0]), text)
     for kind, search in _SEARCHES:
         for start, end in sorted(search(rest), reverse=True):
             found.append(Found(kind, rest[start:end]))
             rest = rest[:start] + "\0" * (end - start) + rest[end:]
     return found
+
+
+def judge_measures(text: str) -> list[Found]:
+    """As `judge`, for cells and lines of tables: where they hold numbers alone, those of six digits are measures.
+
+    >>> judge_measures("493027 512 0.5"), [kind for kind, _ in judge_measures("record 493027")]
+    ([], ['number'])
+    """
+    found = judge(text)
+    return [one for one in found if not _SHORT_NUMBER.fullmatch(one.piece)] if _NUMBERS_ALONE.fullmatch(text) else found
 
 
 def judge(text: str) -> list[Found]:
@@ -150,6 +167,9 @@ def _dates(text: str) -> Iterator[tuple[int, int]]:
             if not taken.intersection(range(*match.span())) and _is_date(match, order):
                 taken.update(range(*match.span()))
                 yield match.span()
+    for start, end, digits in spelled_days(text):
+        if any(True for _ in _dates(digits)):
+            yield start, end
 
 
 def _is_date(match: re.Match[str], order: str) -> bool:
@@ -196,4 +216,6 @@ _SEARCHES: tuple[tuple[str, Callable[[str], Iterator[tuple[int, int]]]], ...] = 
     ("name", _names),
     ("number", _pattern(_LONG_NUMBER)),
     ("number", _pattern(_MIXED)),
+    ("number", _pattern(_SHORT_NUMBER)),
+    ("words", spelled_words),
 )

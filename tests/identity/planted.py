@@ -13,6 +13,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from tests.identity.clean_files import clean_dicom, nest, save
 from tests.identity.planted_claims import plants_under_claims
+from tests.identity.planted_disguised import plants_in_disguise
 from tests.identity.planted_files import Plant, jpeg, plants_in_other_files
 from tests.identity.planted_own import plants_in_own_files
 
@@ -111,7 +112,8 @@ PUBLIC = {
 def plants() -> list[Plant]:
     """All of them, always the same."""
     here = [*_elements(), *_private(), *_around(), *_compressed()]
-    return [*here, *plants_in_other_files(), *plants_under_claims(), *plants_in_own_files()]
+    there = [*plants_in_other_files(), *plants_under_claims(), *plants_in_own_files(), *plants_in_disguise()]
+    return [*here, *there]
 
 
 def _dicom(place: str, change: Callable[[FileDataset], None]) -> Plant:

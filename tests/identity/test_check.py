@@ -12,6 +12,7 @@ from medsynth.errors import MedsynthError
 from medsynth.identity.check import Checker, check
 from tests.identity.clean_files import clean_dicom, clean_nifti, nest, packed, save
 from tests.identity.planted import plants
+from tests.identity.planted_disguised import MISSED, described
 from tests.identity.seen import judged_values
 
 PLANTS = plants()
@@ -49,7 +50,46 @@ def test_planted_identities_are_found(tmp_path: Path) -> None:
             missed.append(plant.place)
     print(f"planted {len(PLANTS)}, found {len(PLANTS) - len(missed)}; missed: {missed}")
     assert len(PLANTS) >= 200
-    assert len(missed) <= 0.01 * len(PLANTS), missed
+    assert missed == []
+
+
+@pytest.mark.parametrize("text", MISSED)
+def test_what_is_missed_is_what_is_said_to_be(text: str, tmp_path: Path) -> None:
+    """One that is found is to leave the list, and the sentence in the reference."""
+    described(text, tmp_path / "IM-0001.dcm")
+    assert found_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ISO_10918_1",
+        "R A S",
+        "T R A N S",
+        "0.12345 12345.5",
+        "1 0 0 0 0 1 0 0",
+        "1 9 6 1 0 5 0 3 1",
+        "a" * 64,
+        "00ff" * 8,
+    ],
+)
+def test_what_looks_disguised_and_is_not(text: str, tmp_path: Path) -> None:
+    described(text, tmp_path / "IM-0001.dcm")
+    assert found_in(tmp_path) == []
+
+
+def test_names_of_files_that_count(tmp_path: Path) -> None:
+    for name in ("00000012.dcm", "IM00000J", "pat_0012.dcm", "pat_000123.dcm", "case_00012_0000.dcm", "sub-10159.dcm"):
+        save(clean_dicom(), tmp_path / name)
+    assert found_in(tmp_path) == []
+
+
+def test_numbers_alone_in_tables_are_measures(tmp_path: Path) -> None:
+    (tmp_path / "volumes.csv").write_text("volume,note\n493027,head\n49302.0,head\n")
+    (tmp_path / "dwi.bval").write_text("0 10000 100000\n")
+    assert found_in(tmp_path) == []
+    (tmp_path / "volumes.csv").write_text("volume,note\n493027,head 493027\n")
+    assert [(one.kind, one.place) for one in found_in(tmp_path)] == [("number", "column 2")]
 
 
 def test_places_of_plants_hold_clean_values_without_a_finding(tmp_path: Path) -> None:
@@ -103,38 +143,6 @@ def test_few_values_of_real_acquisitions_are_findings(test_data: Path) -> None:
     print(f"{values} values of {len(paths)} files, {wrong} false findings ({wrong / values:.2%}): {sorted(false)}")
     assert values > 5000
     assert wrong <= 0.01 * values
-
-
-def test_known_identifiers_are_found_as_bytes_in_any_encoding(tmp_path: Path) -> None:
-    listed = tmp_path / "known.txt"
-    listed.write_text("# patients\nKrüger^Jörg\n1961-05-03\nZ77\n", encoding="utf-8")
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    forms = [
-        "krüger".encode("latin-1"),
-        "KRÜGER".encode(),
-        "JÖRG".encode("utf-16-le"),
-        "Jörg Krüger".encode("utf-16-be"),
-    ]
-    forms += [b"03.05.1961", b"19610503", b"1961-05-03", b"case z77 "]
-    for number, form in enumerate(forms):
-        dataset = clean_dicom()
-        dataset.PixelData = b"\x00\xff" + form + bytes(126 - len(form))
-        save(dataset, folder / f"{number}.dcm")
-    report = check(folder, known=listed, progress=False)
-    found = [entry for entry in report.content["findings"] if entry["kind"] == "known"]
-    assert report.content["known"] == 3
-    assert sorted(entry["files"] for entry in found) == ["0-3", "4-6", "7"]  # equal identifiers have one mark
-    assert "rüger" not in json.dumps(report.content, ensure_ascii=False)
-
-
-def test_short_identifiers_have_to_stand_by_themselves(tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text("axial sleep study\n")
-    listed = tmp_path.parent / f"{tmp_path.name}.txt"
-    listed.write_text("lee\n")
-    assert "known" not in check(tmp_path, known=listed, progress=False).content["counts"]
-    (tmp_path / "text.txt").write_text("axial lee study\n")
-    assert check(tmp_path, known=listed, progress=False).content["counts"]["known"] == 1
 
 
 def test_report_holds_no_value_and_tells_equal_ones(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_a_licence_that_names_somebody_is_not_written(tmp_path):
     ("lines", "wanted", "says"),
     [
         ("# none\n", {"identity": "remove"}, "without an identifier"),
-        ("ab\n", {"identity": "remove"}, "fewer than 3 letters"),
+        ("a\n", {"identity": "remove"}, "fewer than 2 letters"),
         ("Voss\n", {"identity": "trust"}, "identity=trust looks at nothing"),
         ("", {"identity": "trust", "faces": "blank"}, "identity=trust looks at nothing"),
     ],
