@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import mutations
 import nibabel as nib
 import numpy as np
 import pydicom
+from mutations import ANY, Mutation
+from mutations_dicom import DICOM
+from mutations_nifti import NIFTI, PACKED
 from nibabel.analyze import AnalyzeImage
 from nibabel.nifti2 import Nifti2Image
 from numpy.typing import NDArray
@@ -42,7 +44,7 @@ class Seed(NamedTuple):
     name: str
     files: dict[str, bytes]
     changed: str
-    mutations: tuple[mutations.Mutation, ...]
+    mutations: tuple[Mutation, ...]
     kind: str
 
 
@@ -51,7 +53,7 @@ def shipped_dicom() -> Iterator[Seed]:
     for name in _NAMES:
         raw = (_SHIPPED / name).read_bytes()
         if len(raw) <= _LARGEST:
-            yield Seed(f"pydicom {name}", {".dcm": raw}, ".dcm", mutations.DICOM, "dicom")
+            yield Seed(f"pydicom {name}", {".dcm": raw}, ".dcm", DICOM, "dicom")
 
 
 def real_dicom(data: Path) -> Iterator[Seed]:
@@ -62,7 +64,7 @@ def real_dicom(data: Path) -> Iterator[Seed]:
             raw = path.read_bytes() if path.is_file() else b""
             if raw[128:132] == b"DICM" and len(raw) <= _LARGEST:
                 name = folder.relative_to(data).as_posix()
-                yield Seed(name, {".dcm": raw}, ".dcm", mutations.DICOM, "dicom")
+                yield Seed(name, {".dcm": raw}, ".dcm", DICOM, "dicom")
                 break
 
 
@@ -83,7 +85,7 @@ def real_nifti(data: Path) -> Iterator[Seed]:
         return
     yield from _kinds("hippocampus", found.array, found.geometry.affine)
     label = sorted((data / "hippocampus" / "labels").iterdir())[0]
-    yield Seed("hippocampus label", {".nii.gz": label.read_bytes()}, ".nii.gz", mutations.ANY, "nifti")
+    yield Seed("hippocampus label", {".nii.gz": label.read_bytes()}, ".nii.gz", ANY, "nifti")
 
 
 def _kinds(name: str, volume: NDArray[np.generic], affine: NDArray[np.float64]) -> Iterator[Seed]:
@@ -96,13 +98,13 @@ def _kinds(name: str, volume: NDArray[np.generic], affine: NDArray[np.float64]) 
     for kind, image in (("int16", whole), ("float32", real), ("4D", many), ("scaled", scaled), ("NIfTI-2", second)):
         raw = image.to_bytes()
         packed = gzip.compress(raw, 1, mtime=0)
-        yield Seed(f"{name} {kind}", {".nii": raw}, ".nii", mutations.NIFTI, "nifti")
-        yield Seed(f"{name} {kind} packed", {".nii.gz": packed}, ".nii.gz", mutations.PACKED, "nifti")
+        yield Seed(f"{name} {kind}", {".nii": raw}, ".nii", NIFTI, "nifti")
+        yield Seed(f"{name} {kind} packed", {".nii.gz": packed}, ".nii.gz", PACKED, "nifti")
     for kind, image in (("pair", _placed(nib.Nifti1Pair(volume.astype(np.int16), affine))),
                         ("Analyze", AnalyzeImage(volume.astype(np.int16), affine))):  # fmt: skip
         files = _pair(image)
         for changed in files:
-            yield Seed(f"{name} {kind}, {changed} changed", files, changed, mutations.NIFTI, "nifti")
+            yield Seed(f"{name} {kind}, {changed} changed", files, changed, NIFTI, "nifti")
 
 
 def _placed(image: nib.Nifti1Image) -> nib.Nifti1Image:

@@ -64,7 +64,7 @@ def test_what_is_missed_is_what_is_said_to_be(text: str, tmp_path: Path) -> None
     "text",
     [
         "ISO_10918_1",
-        "R A S",
+        "P L H",
         "T R A N S",
         "0.12345 12345.5",
         "1 0 0 0 0 1 0 0",
