@@ -39,6 +39,8 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise MedsynthError(
                 f"{path.parent} cannot be a folder: it is a file or lies below one; choose another folder"
             ) from error
+        if error.errno == errno.ENOENT and not path.parent.exists():  # below /proc, for one
+            raise MedsynthError(f"{path.parent} cannot be made: {error.strerror}; choose another folder") from error
         if error.errno == errno.ENAMETOOLONG:
             raise MedsynthError(NAME_TOO_LONG) from error
         raise

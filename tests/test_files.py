@@ -82,6 +82,8 @@ def test_where_no_folder_can_be(tmp_path):
     for path in (tmp_path / "file" / "a.bin", tmp_path / "file" / "sub" / "a.bin"):
         with pytest.raises(MedsynthError, match="cannot be a folder: it is a file or lies below one"):
             write_bytes(path, b"x")
+    with pytest.raises(MedsynthError, match="cannot be made: No such file or directory; choose another folder"):
+        write_bytes(Path("/proc/medsynth/a.bin"), b"x")
     with pytest.raises(MedsynthError, match="longer than the disk allows"):
         write_bytes(tmp_path / ("x" * 300) / "a.bin", b"x")
 

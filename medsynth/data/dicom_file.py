@@ -25,6 +25,7 @@ _LARGEST_INFLATED = 512 * 2**20
 _LARGEST_HEADER = 128 * 2**20
 _MOST_READS = 4_000_000  # 12,000 frames of an enhanced MR with 300 reads each
 _BUFFER = 2**16
+_FIRST = (b"\2\0\0\0", b"\x08\0\0\0", b"\x08\0\1\0", b"\x08\0\5\0", b"\x08\0\x08\0", b"\x08\0\x16\0")
 _PREAMBLE, _GROUP_LENGTH = 132, 12  # bytes before the file meta information, and of its first element (PS3.10 7.1)
 
 
@@ -75,7 +76,35 @@ def read_file(path: Path, *, stop_before_pixels: bool = False, specific_tags: li
     except Exception:  # a parser fed with any bytes fails in any way
         if limited is not None and limited.over:
             raise UnreadableError("the header is larger than that of any image; exclude the file") from None
+        if lacks_head(path):
+            raise UnreadableError(
+                "a DICOM data set without preamble and file meta information (PS3.10 7.1); save it as a DICOM file"
+            ) from None
         raise UnreadableError("the file is cut short or is no DICOM; export it again") from None
+
+
+def says_dicom(path: Path) -> bool:
+    """Whether the file has the mark of a DICOM file (PS3.10 7.1)."""
+    return _begins(path)[_PREAMBLE - 4 : _PREAMBLE] == b"DICM"
+
+
+def lacks_head(path: Path) -> bool:
+    """Whether the file begins as a data set does: two elements of group 0008, or of 0002, in little endian."""
+    begins = _begins(path)
+    if begins[:4] not in _FIRST:
+        return False
+    explicit = begins[4:6].isalpha() and begins[4:6].isupper()
+    length = int.from_bytes(begins[6:8] if explicit else begins[4:8], "little")
+    following = 8 + length + (4 if begins[4:6] == b"OB" else 0)
+    return begins[following : following + 2] == begins[:2]
+
+
+def _begins(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(1024)
+    except OSError:
+        return b""
 
 
 class _DeflatedError(Exception):

@@ -1,6 +1,7 @@
 """Whether a NIfTI file names anyone: gzip header, text fields, extensions, and bytes where no voxel is."""
 
 import io
+import math
 import re
 import zlib
 from pathlib import Path
@@ -20,6 +21,7 @@ _LONG_NUMBER = 10**6
 _SYLLABLES = re.compile(r"[a-z]{3}|[A-Z]{5}")  # numbers of an affine spell some letters, but not these
 _MAGIC = (b"n+1", b"ni1", b"n+2", b"ni2")
 _LARGEST_OPENED = 8 * 2**30
+_FIRST, _FURTHER = 1024, 2**26
 _FEXTRA, _FNAME, _FCOMMENT = 4, 8, 16  # RFC 1952 2.3.1
 _CHUNK = 2**24
 
@@ -133,7 +135,17 @@ def _open(content: bytes, findings: Findings) -> bytes:
     if content[:2] != b"\x1f\x8b":
         findings.add("unread", "file")
         return content
-    return open_gzip(content, findings)
+    return open_gzip(content, findings, _most_opened(content))
+
+
+def _most_opened(content: bytes) -> int:
+    """How many bytes a packed file may open to: what its header asks for, and some more that are looked at."""
+    try:
+        header = _header(zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(content, _FIRST))
+        bits = math.prod(max(int(side), 1) for side in header["dim"][1:8]) * int(header["bitpix"])
+        return min(int(header["vox_offset"]) + bits // 8 + _FURTHER, _LARGEST_OPENED)
+    except (zlib.error, TypeError, ValueError, OverflowError):
+        return _FURTHER
 
 
 def _header(opened: bytes) -> Any:

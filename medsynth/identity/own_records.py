@@ -18,7 +18,7 @@ from medsynth.identity.check_tables import check_value, load_json
 from medsynth.identity.finding import KINDS, Findings, without_words
 from medsynth.identity.own_settings import check_setting
 from medsynth.identity.picture_text import MarkerPolicy
-from medsynth.identity.shapes import judge
+from medsynth.identity.shapes import judge, without_short_numbers
 from medsynth.records import IDENTITY, CaseRecord, SampleRecord
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -180,7 +180,7 @@ def _refused(row: Mapping[str, Any]) -> Callable[[Findings], None]:
 
 
 def _reason(*texts: str) -> Callable[[Findings], None]:
-    found = [one for text in texts for one in judge(text.replace("_", " "))]
+    found = [one for text in texts for one in without_short_numbers(judge(text.replace("_", " ")))]
     return lambda findings: findings.add_all(without_words(found, _reason_words()), "reason")
 
 

@@ -21,6 +21,15 @@ _SETTINGS_FILES = ("config.yaml", "overrides.yaml")
 _VERBS = ("ingest", "train", "generate", "evaluate", "audit", "utility", "report", "export", "check")
 _ACCEPTED = ("presumed", "pretrained", "unaudited", "uncleared")
 """Gates that are passed by name."""
+_CHOICES: Mapping[str, frozenset[str]] = {  # of keys whose defaults are others, or none
+    "identity": frozenset({"check", "remove", "trust"}),
+    "text": frozenset({"refuse", "blank", "allow"}),
+    "faces": frozenset({"refuse", "blank", "allow"}),
+    "tilt": frozenset({"refuse", "resample"}),
+    "layout": frozenset({"auto", "dicom", "nifti", "decathlon", "nnunet", "bids", "pictures", "csv"}),
+    "format": frozenset({"dicom", "nnunet", "decathlon", "bids", "monai"}),
+    "device": frozenset({"auto", "cpu", "cuda", "mps"}),
+}
 _STAMP = {"schema", "medsynth", "verb", "sweep", "config", "inputs"}
 _HASH = re.compile(r"[0-9a-f]{64}")
 VERSION = re.compile(r"\d+\.\d+\.\d+([a-z]+\d+)?(\+[0-9a-z.]{1,16})?")
@@ -103,6 +112,7 @@ def settings() -> Mapping[str, frozenset[str]]:
     found: dict[str, set[str]] = {"ema": set(), "weights": {"best", "last", "untrained"}, "options": set()}
     found["name"] = {"gan"}  # of the sampler of a GAN's samples
     found.update({key: {"i_accept"} for key in _ACCEPTED})
+    found.update({key: set(values) for key, values in _CHOICES.items()})
     for group, file in _yaml_files(files("medsynth.conf"), ""):
         found.setdefault(group, set()).add(file.name.removesuffix(".yaml"))  # sampler=heun
         for key, value in _pairs(yaml.safe_load(file.read_text(encoding="utf-8"))):

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from calendar import monthrange
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from medsynth.identity.disguises import hexadecimal_texts, spelled_days, spelled_words
 from medsynth.identity.finding import Found
@@ -52,7 +52,7 @@ _MIXED = re.compile(
 )
 # Hospitals number patients with five and six digits too. Fewer are years, milliseconds and pixels.
 _SHORT_NUMBER = re.compile(r"(?<![^\W_])(?<![.,+-])(?<!ISO )(?<!IEC )\d{5,6}(?:\.0+(?!\d))?(?![^\W_]|[.,]\d)")
-_NUMBERS_ALONE = re.compile(r"[\d\s.,;:eE+-]*")
+_NUMBERS_ALONE = re.compile(r"[\d\s.,;:eE+()\[\]'\"-]*")
 _HASH = re.compile(
     r"(?<![^\W_])[A-Za-z]?(?:[0-9a-f]{12}|[0-9a-f]{16}|[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})(?![^\W_])"
 )
@@ -103,7 +103,12 @@ def judge_measures(text: str) -> list[Found]:
     ([], ['number'])
     """
     found = judge(text)
-    return [one for one in found if not _SHORT_NUMBER.fullmatch(one.piece)] if _NUMBERS_ALONE.fullmatch(text) else found
+    return without_short_numbers(found) if _NUMBERS_ALONE.fullmatch(text) else found
+
+
+def without_short_numbers(found: Iterable[Found]) -> list[Found]:
+    """What was found, less numbers of five and six digits: where they are known to count or measure."""
+    return [one for one in found if not _SHORT_NUMBER.fullmatch(one.piece)]
 
 
 def judge(text: str) -> list[Found]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from medsynth.data.dicom_file import lacks_head, says_dicom
 from medsynth.errors import MedsynthError
 
 NIFTI_ENDINGS = (".nii", ".nii.gz")
@@ -42,7 +43,8 @@ class Inventory(NamedTuple):
 def take_inventory(folder: Path) -> Inventory:
     """Walk `folder`; hidden files and folders do not count, links are followed once.
 
-    A file without a known ending is DICOM when it says so in its bytes 128 to 131.
+    A file without a known ending is DICOM when it says so in its bytes 128 to 131, or begins as a data set does: then
+    it is one that will be refused by name.
 
     Raises:
         MedsynthError: a folder cannot be opened.
@@ -55,7 +57,9 @@ def take_inventory(folder: Path) -> Inventory:
             kinds.nifti.append(relative)
         elif name.endswith(PICTURE_ENDINGS):
             kinds.pictures.append(relative)
-        elif name.endswith(_DICOM_ENDINGS) or (not name.endswith(_PLAIN_ENDINGS) and says_dicom(path)):
+        elif name.endswith(_DICOM_ENDINGS) or (
+            not name.endswith(_PLAIN_ENDINGS) and (says_dicom(path) or lacks_head(path))
+        ):
             kinds.dicom.append(relative)
         else:
             kinds.other.append(relative)
@@ -76,15 +80,6 @@ def count_endings(paths: Iterable[PurePosixPath]) -> dict[str, int]:
     names = [path.name.lower() for path in paths]
     counts = Counter(next((end for end in known if name.endswith(end)), "other") for name in names)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def says_dicom(path: Path) -> bool:
-    """Whether the file has the mark of a DICOM file (PS3.10 7.1)."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def _files(folder: Path) -> list[Path]:

@@ -96,7 +96,7 @@ def ingest(
     gate.require_clean_licence(licence)
     require_eyes(gate)
     secret = None if key == NO_KEY else key_path(key)
-    pseudonymiser = Pseudonymiser(secrets.token_bytes(32) if secret is None else load_key(secret, out))
+    pseudonymiser = Pseudonymiser(secrets.token_bytes(32) if secret is None else _key_of(secret, source, out))
     gate = dataclasses.replace(gate, marks=bytes.fromhex(pseudonymiser.digest("marks")))
     console, errors = Console(quiet=not progress), Console(stderr=True, quiet=not progress)
     names = _named(labels)
@@ -151,6 +151,12 @@ def _named(labels: Mapping[str, str] | None) -> dict[int, str]:
     if any(value < 1 or not name for value, name in names.items()):
         raise UsageError("labels gives a name to whole numbers above 0: labels={1: liver, 2: spleen}")
     return names
+
+
+def _key_of(path: Path, source: Path, out: Path) -> bytes:
+    if not path.exists() and source.is_dir() and path.resolve().is_relative_to(source.resolve()):
+        raise MedsynthError(f"the pseudonym key would be made inside {source}: give key= another place")
+    return load_key(path, out)
 
 
 def _check(source: Path, out: Path, workers: int) -> None:

@@ -3,10 +3,12 @@
 import csv
 import re
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from medsynth.data.dicom_file import says_dicom
 from medsynth.errors import MedsynthError
-from medsynth.ingest.inventory import NIFTI_ENDINGS, PICTURE_ENDINGS, says_dicom
+from medsynth.ingest.inventory import NIFTI_ENDINGS, PICTURE_ENDINGS
 from medsynth.ingest.patients import patient_of
 from medsynth.ingest.plan import Found, PlannedCase, PlannedChannel, Reader, channel_name, modality_of, spoken
 from medsynth.records import Attribute, Split
@@ -76,6 +78,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         raise MedsynthError(f"{path} cannot be read as text; save it as CSV in UTF-8") from None
+    if "\0" in text:
+        raise MedsynthError(f"{path} holds a NUL, which no text has; save it as CSV in UTF-8")
     lines = text.splitlines()
     if len(lines) < 2:
         raise MedsynthError(f"{path} has no rows below its head; list one case a row")
@@ -85,13 +89,20 @@ def _rows(path: Path) -> list[dict[str, str]]:
     if len(set(head)) < len(head) or "" in head:
         raise MedsynthError(f"{path}: the first row has an empty name or one name twice; mend it")
     rows = []
-    for number, values in enumerate(reader, 2):
+    for number, values in enumerate(_values(path, reader), 2):
         if not values:
             continue
         if len(values) != len(head):
             raise MedsynthError(f"{path} row {number}: {len(values)} values for {len(head)} columns; mend the row")
         rows.append(dict(zip(head, (value.strip() for value in values), strict=True)))
     return rows
+
+
+def _values(path: Path, reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error:
+        raise MedsynthError(f"{path} has a value of more than 131,072 letters, or is no CSV; mend it") from None
 
 
 def _names_files(column: str, rows: list[dict[str, str]]) -> bool:

@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -206,3 +207,14 @@ def test_names_of_empty_folders_and_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "data" / "image.json")
     counts = check(tmp_path, text="skip", progress=False).content["counts"]
     assert counts == {"date": 1, "words": 1, "unread": 1}
+
+
+def test_a_packed_file_is_opened_no_further_than_its_header_asks_for(tmp_path: Path) -> None:
+    whole = clean_nifti().to_bytes()
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = packer.compress(whole) + b"".join(packer.compress(bytes(2**20)) for _ in range(300)) + packer.flush()
+    tracemalloc.start()
+    kinds = {finding.kind for finding in found(tmp_path, "volume.nii.gz", bomb)}
+    assert tracemalloc.get_traced_memory()[1] < 250 * 2**20
+    tracemalloc.stop()
+    assert "unread" in kinds

@@ -1,12 +1,21 @@
 """What medsynth writes itself names nobody, and the checker says so; what somebody wrote into it is still seen."""
 
+import ast
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from pydicom._private_dict import private_dictionaries
 
+import medsynth
+from medsynth.cli.verbs import VERBS
 from medsynth.identity.confidentiality import safe_private
 from medsynth.identity.known_private import Form, is_plain_csa, known_forms
+from medsynth.ingest.gate import MODES
+from medsynth.ingest.layouts import LAYOUTS
 from tests.identity.clean_files import clean_dicom, save
 from tests.identity.planted_claims import claiming, plain_csa, plants_under_claims, put_csa
 from tests.identity.planted_own import OWN, plants_in_own_files
@@ -92,3 +101,54 @@ def test_a_csa_header_is_plain_to_the_last_byte() -> None:
     value = header.index(b"1000")
     assert set(digits) <= set(range(value, value + 5))
     assert not any(is_plain_csa(header[:end]) for end in range(len(header) - 8))
+
+
+def test_every_choice_of_every_key_is_known_in_settings(tmp_path: Path) -> None:
+    """A folder that was made with identity=remove names nobody by that."""
+    choices = {(key, choice) for verb in VERBS.values() for key, choice in choices_of(verb.load())}
+    choices |= {("identity", mode) for mode in MODES} | {("layout", layout) for layout in LAYOUTS}
+    assert {("tilt", "resample"), ("format", "nnunet"), ("identity", "remove"), ("text", "blank")} <= choices
+    folder = tmp_path / ".hydra"
+    folder.mkdir()
+    (folder / "config.yaml").write_text("".join(f"{key}: {choice}\n" for key, choice in sorted(choices)))
+    (folder / "overrides.yaml").write_text("".join(f"- {key}={choice}\n" for key, choice in sorted(choices)))
+    assert found_in(tmp_path) == []
+    (folder / "config.yaml").write_text("identity: ottilie\n")
+    assert found_in(tmp_path)
+
+
+def choices_of(function: Callable[..., object]) -> Iterator[tuple[str, str]]:
+    """The names of a function's parameters with the texts that their types allow, those of dataclasses too."""
+    for name, kind in get_type_hints(function).items():
+        for part in (kind, *get_args(kind)):
+            if name != "return" and get_origin(part) is Literal:
+                yield from ((name, str(choice)) for choice in get_args(part))
+            elif name != "return" and dataclasses.is_dataclass(part):
+                yield from choices_of(part)  # type: ignore[arg-type]
+
+
+def test_every_reason_that_is_written_down_is_known(tmp_path: Path) -> None:
+    """refused.jsonl of a folder of cases is among its files: a sentence of medsynth's names nobody."""
+    reasons = [text for path in sorted(Path(medsynth.__file__).parent.rglob("*.py")) for text in reasons_in(path)]
+    assert len(reasons) > 80
+    strange = {}
+    for reason in reasons:
+        said, _, way_out = reason.partition("; ")
+        (tmp_path / "refused.jsonl").write_text(
+            json.dumps({"case": "c0123456789abcdef", "reason": said, "way_out": way_out}) + "\n"
+        )
+        if found_in(tmp_path):
+            strange[reason] = found_in(tmp_path)
+    assert strange == {}
+
+
+def reasons_in(path: Path) -> Iterator[str]:
+    """The sentences of the errors that end one case, a number where they have a value."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if (
+            isinstance(node, ast.Call)
+            and getattr(node.func, "id", "") in ("UnreadableError", "GateError")
+            and node.args
+        ):
+            parts = [part for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)]
+            yield " 4 ".join(part.value for part in parts if isinstance(part.value, str))

@@ -80,3 +80,25 @@ def test_a_bad_file_ends_itself_and_its_series_and_not_the_run(tmp_path, harm, w
     reasons = " ".join(line["reason"] for line in refusals(tmp_path / "out"))
     # A file without a series of its own is a case by itself, and its series lacks a slice.
     assert "missing slices: 1" in reasons or "without its size: the file is cut short" in reasons
+
+
+@pytest.mark.parametrize("implicit", [True, False])
+def test_a_data_set_without_the_head_of_a_file_is_refused_by_name(tmp_path, implicit):
+    write_series(tmp_path / "s", values(), oblique(0))
+    path = next(path for path in (tmp_path / "s").iterdir() if path.is_file())
+    dataset = pydicom.dcmread(path)
+    with (tmp_path / "s" / "0001").open("wb") as file:
+        pydicom.filewriter.write_dataset(writer(file, implicit), dataset)
+    run(tmp_path / "s", tmp_path / "out")
+    (said,) = refusals(tmp_path / "out")
+    assert said["reason"] == "a DICOM data set without preamble and file meta information (PS3.10 7.1)"
+    assert len(cases(tmp_path / "out")) == 1
+    (tmp_path / "s" / "0001").write_bytes(b"\x08\0\5\0nothing of the kind")
+    run(tmp_path / "s", tmp_path / "again")
+    assert not (tmp_path / "again" / "refused.jsonl").exists()
+
+
+def writer(file, implicit):
+    writer = pydicom.filebase.DicomFileLike(file)
+    writer.is_little_endian, writer.is_implicit_VR = True, implicit
+    return writer

@@ -128,6 +128,8 @@ def test_a_table_names_channels_patients_splits_and_attributes(tmp_path, separat
         ("image,age\na.nii.gz\n", "row 2: 1 values for 2 columns"),
         ("image,image\na.nii.gz,b.nii.gz\n", "one name twice"),
         ("image,split\na.nii.gz,holdout\n", "unknown split"),
+        ("image,patient\na.nii.gz\0,A\n", "holds a NUL"),
+        (f"image,note\na.nii.gz,{'x' * 140_000}\n", "a value of more than 131,072 letters"),
         (
             "image,patient,split\na.nii.gz,DOE,train\nb.nii.gz,DOE,\nc.nii.gz,DOE,val\n",
             "row 4: its patient is in validation, and in train by row 2; give each patient one split, or none",

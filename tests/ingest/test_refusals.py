@@ -176,6 +176,14 @@ def test_folders_of_others_are_not_touched(tmp_path):
         run(tmp_path / "s", tmp_path / "new", key=tmp_path / "new" / "key")
 
 
+def test_no_key_is_made_among_the_scans(tmp_path):
+    image_folder(tmp_path / "s")
+    before = sorted((tmp_path / "s").rglob("*"))
+    with pytest.raises(MedsynthError, match="key would be made inside"):
+        run(tmp_path / "s", tmp_path / "out", key=tmp_path / "s" / "keys" / "key")
+    assert sorted((tmp_path / "s").rglob("*")) == before
+
+
 @pytest.mark.parametrize("identity", ["", "Trust", "trusted", "cleared", "unknown"])
 def test_identity_has_to_be_said(tmp_path, identity):
     image_folder(tmp_path / "s", 1)
