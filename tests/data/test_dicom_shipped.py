@@ -15,7 +15,7 @@ from medsynth.errors import UnreadableError
 FOLDER = Path(pydicom.data.__file__).parent
 NAMED = (
     r"Storage.* (holds no image|without its size|is not read yet|in colour|is not monochrome)|an unknown SOP class|"
-    r"cut short or is no DICOM|the pixels are missing, cut short"
+    r"cut short or is no DICOM|a DICOM data set without preamble|the pixels are missing, cut short"
 )
 
 
@@ -59,7 +59,12 @@ def test_each_is_read_as_itk_reads_it_or_refused_by_name():
             outcome["refused"] += 1
             continue
         outcome[image.modality] += 1
-        theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).T
+        place, read = image.geometry.to_lps(), sitk.ReadImage(str(path))
+        if image.modality in ("CT", "MR"):
+            np.testing.assert_allclose(read.GetOrigin(), place.origin, atol=1e-3, err_msg=path.name)
+            np.testing.assert_allclose(read.GetSpacing()[:2], place.spacing[:2], atol=1e-3, err_msg=path.name)
+            np.testing.assert_allclose(read.GetDirection(), place.direction.ravel(), atol=1e-4, err_msg=path.name)
+        theirs = sitk.GetArrayFromImage(read).T
         other = np.float32(theirs).reshape(image.array.shape) != np.float32(image.array)
         if other.any():  # padding alone, which became the lowest value of the image
             assert set(np.unique(theirs.reshape(other.shape)[other])) == {PADDED[path.name]}

@@ -84,7 +84,7 @@ def test_a_bad_file_ends_itself_and_its_series_and_not_the_run(tmp_path, harm, w
 
 @pytest.mark.parametrize("implicit", [True, False])
 def test_a_data_set_without_the_head_of_a_file_is_refused_by_name(tmp_path, implicit):
-    write_series(tmp_path / "s", values(), oblique(0))
+    write_series(tmp_path / "s", oblique(0), values())
     path = next(path for path in (tmp_path / "s").iterdir() if path.is_file())
     dataset = pydicom.dcmread(path)
     with (tmp_path / "s" / "0001").open("wb") as file:
