@@ -172,7 +172,8 @@ class TextFinder:
         if not letters or min(width, height) > self._tallest * shorter:
             return False
         of_line, of_block, of_letter = self._read
-        needed = of_letter if letters == 1 else of_line if width >= self._line * height else of_block
+        is_line = width >= self._line * height and not one.turned
+        needed = of_letter if letters == 1 else of_line if is_line else of_block
         return one.confidence >= needed
 
 

@@ -12,6 +12,8 @@ from medsynth.errors import MedsynthError
 
 _SHORTER, _MOST_LARGER, _LONGER, _MOST_SMALLER = 736, 4.0, 1500, 0.5
 _STEP = 32  # the network halves five times
+SURE = 0.9
+"""Confidence of the recogniser from which it does not read a crop upside down too."""
 
 
 class Candidate(NamedTuple):
@@ -25,6 +27,7 @@ class Candidate(NamedTuple):
         score: of the detector, 0 to 1.
         text: what the recogniser reads. It is compared and then forgotten, and told nobody.
         confidence: of the recogniser, 0 to 1.
+        turned: it was read upside down.
     """
 
     left: float
@@ -34,6 +37,7 @@ class Candidate(NamedTuple):
     score: float
     text: str
     confidence: float
+    turned: bool = False
 
 
 def require_model() -> None:
@@ -79,14 +83,30 @@ def find_candidates(picture: NDArray[np.uint8], least_score: float) -> list[Cand
     kept = [(quad, score) for quad, score in kept if score >= least_score and _sides(quad).min() >= 1]
     if not kept:
         return []
-    read, _ = engine.text_rec(engine.get_crop_img_list(scaled, [quad for quad, _ in kept]))
+    read = _readings(engine, engine.get_crop_img_list(scaled, [quad for quad, _ in kept]))
     back = np.array(picture.shape[1::-1]) / scaled.shape[1::-1]
     found = []
-    for (quad, score), (text, confidence) in zip(kept, read, strict=True):
+    for (quad, score), (text, confidence, turned) in zip(kept, read, strict=True):
         low, high = quad.min(0) * back, quad.max(0) * back
         corners = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-        found.append(Candidate(*corners, score, str(text), float(confidence)))
+        found.append(Candidate(*corners, score, text, confidence, turned))
     return found
+
+
+def _readings(engine: Any, crops: list[NDArray[np.uint8]]) -> list[tuple[str, float, bool]]:
+    """What is read in each crop, how surely, and whether it stands on its head.
+
+    The detector finds text however it is turned, and what is higher than wide is laid on its side; the recogniser reads
+    what stands upright. So what it is not sure of is read upside down too.
+    """
+    read = [(str(text), float(confidence), False) for text, confidence in engine.text_rec(crops)[0]]
+    unsure = [number for number, (_, confidence, _) in enumerate(read) if confidence < SURE]
+    if unsure:
+        turned, _ = engine.text_rec([np.ascontiguousarray(crops[number][::-1, ::-1]) for number in unsure])
+        for number, (text, confidence) in zip(unsure, turned, strict=True):
+            if confidence > read[number][1] and sum(one.isalnum() for one in text) > 1:
+                read[number] = (str(text), float(confidence), True)
+    return read
 
 
 def _sides(quad: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -64,6 +64,15 @@ def test_bright_and_dark_text_is_found_in_every_type(finder: TextFinder, value: 
     assert around(finder.find(picture), 20, 55, 95, 65)
 
 
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+@pytest.mark.parametrize("text", ["DOE^JOHN", "MUELLER, ANNA"])
+def test_text_that_stands_on_its_head_or_runs_up_or_down_is_found(finder: TextFinder, text: str, quarters: int) -> None:
+    picture = np.rot90(write(tissue(), text, value=255), quarters)
+    corners = {1: (55, 65, 65, 140), 2: (65, 63, 140, 73), 3: (63, 20, 73, 95)}[quarters]
+    assert around(finder.find(picture), *corners)
+    assert finder.find(np.rot90(tissue(), quarters)) == []
+
+
 def test_blurred_away_text_and_tissue_alone_are_not(finder: TextFinder) -> None:
     assert finder.find(tissue()) == []
     assert finder.find(write(tissue(), "DOE^JOHN", blur=8)) == []
@@ -151,6 +160,8 @@ def test_marks_are_measured_where_the_spacing_is_known(finder: TextFinder) -> No
         (NAME._replace(right=30, confidence=0.8), True),
         (NAME._replace(right=30, confidence=0.7), False),
         (NAME._replace(text="", confidence=0.0), False),
+        (NAME._replace(turned=True, confidence=0.7), False),  # gyri are read upside down, unsurely
+        (NAME._replace(turned=True, confidence=0.8), True),
     ],
 )
 def test_a_line_is_text_by_its_shape_and_a_block_when_it_is_read(finder, one: Candidate, is_text: bool) -> None:
