@@ -17,7 +17,7 @@ from medsynth.errors import GeometryError, MedsynthError, UnreadableError
 from medsynth.files import sha256_file
 from medsynth.geometry import Geometry, require_straight
 from medsynth.ingest.gate import Gate, GateError
-from medsynth.ingest.looks import look
+from medsynth.ingest.looks import look, require_seen
 from medsynth.ingest.plan import PlannedCase, PlannedChannel, units_of
 from medsynth.records import CaseRecord, Channel
 
@@ -89,6 +89,8 @@ def convert(task: Task) -> Outcome:
             array, seen = look(gate, read.array, read.geometry, read.modality, label=label)
             channels[channel.name] = read._replace(array=array)
             notes += seen
+            if channel.reader == "dicom":
+                notes += require_seen(gate, channel.paths, seen)
         written = {channel.name: _write(out, folder, channel, channels[channel.name]) for channel in plan.channels}
         gate.require_clean(out, [out / channel.path for channel in written.values()])
     except (GeometryError, UnreadableError) as error:

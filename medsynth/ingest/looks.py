@@ -1,11 +1,14 @@
 """What the gate sees in the voxels: text that is burned in, and faces."""
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medsynth.data.dicom_file import quiet, read_header
 from medsynth.errors import MedsynthError
 from medsynth.geometry import Geometry
 from medsynth.identity.faces import REASONS, blank_face, find_face
@@ -14,6 +17,22 @@ from medsynth.identity.volume_text import blank_text_in, find_text
 from medsynth.ingest.gate import Gate, GateError, Note
 
 _MOST_LABELS = 200
+
+
+class _Declared(NamedTuple):
+    """An element of DICOM that says what is to be seen (PS3.3 C.7.6.1), the kind of finding, and the gate's key."""
+
+    keyword: str
+    place: str
+    kind: str
+    key: str
+    what: str
+
+
+_DECLARED = (
+    _Declared("BurnedInAnnotation", "(0028,0301)", "text", "text", "burned-in text"),
+    _Declared("RecognizableVisualFeatures", "(0028,0302)", "face", "faces", "who it is"),
+)
 
 
 def require_eyes(gate: Gate) -> None:
@@ -72,6 +91,42 @@ def look(
             [Note("unseen", "voxels", "", "refused")],
         ) from None
     return array, notes
+
+
+def require_seen(gate: Gate, paths: Sequence[Path], notes: Sequence[Note]) -> list[Note]:
+    """Refuse DICOM files that say that they show text or a face, where none was found: what is not seen is no pass.
+
+    Args:
+        gate: that the case passes.
+        paths: of the files.
+        notes: what was found in their voxels.
+
+    Returns:
+        What the files say and the gate allows.
+
+    Raises:
+        GateError: so.
+    """
+    seen = {note.kind for note in notes}
+    open_ones = [one for one in _DECLARED if gate.looks and one.kind not in seen]
+    allowed: dict[Note, None] = {}
+    if not open_ones:
+        return []
+    with quiet():
+        for path in paths:
+            header = read_header(path, [one.keyword for one in open_ones])
+            for one in open_ones:
+                if str(header.get(one.keyword, "")).strip().upper() != "YES":
+                    continue
+                if getattr(gate, one.key) == "allow":
+                    allowed[Note("declared", one.place, "", "allowed")] = None
+                else:
+                    raise GateError(
+                        f"its file says that it shows {one.what}, and none was found; look at it, and exclude it or "
+                        f"take {one.key}=allow",
+                        [Note("declared", one.place, "", "refused")],
+                    )
+    return list(allowed)
 
 
 def _text(gate: Gate, array: NDArray[Any], geometry: Geometry) -> tuple[NDArray[Any], list[Note]]:

@@ -11,6 +11,7 @@ from medsynth.geometry import Geometry
 from medsynth.identity.faces import Face
 from medsynth.identity.picture_text import TextFinder
 from medsynth.identity.volume_text import find_text
+from tests.data.test_dicom import oblique, values, write_series
 from tests.ingest.gated import clearance, radiograph, scans
 from tests.ingest.sources import cases, refusals, run
 
@@ -143,3 +144,20 @@ def test_a_detector_that_is_broken_does_not_begin(tmp_path, monkeypatch):
     with pytest.raises(MedsynthError, match="is installed and does not work"):
         run(scans(tmp_path / "s"), tmp_path / "out", identity="check")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "key", "said"),
+    [("BurnedInAnnotation", "text", "burned-in text"), ("RecognizableVisualFeatures", "faces", "who it is")],
+)
+def test_what_a_file_says_to_show_and_nobody_finds_is_no_pass(tmp_path, keyword, key, said):
+    def declared(dataset, number):
+        setattr(dataset, keyword, "YES" if number == 2 else "NO")
+
+    write_series(tmp_path / "s", oblique(0), values(), declared)
+    for choice in ("refuse", "blank"):
+        with pytest.raises(MedsynthError, match=f"its file says that it shows {said}, and none was found"):
+            run(tmp_path / "s", tmp_path / choice, identity="remove", **{key: choice})
+        assert [found["kind"] for found in clearance(tmp_path / choice)["findings"]] == ["declared"]
+    run(tmp_path / "s", tmp_path / "allow", identity="remove", **{key: "allow"})
+    assert [record.identity for record in cases(tmp_path / "allow")] == ["trusted"]
