@@ -37,6 +37,8 @@ def stored_frames(dataset: Dataset, frames: Sequence[int | None]) -> list[NDArra
     if rows * columns * len(wanted) > _LARGEST:
         raise UnreadableError(f"{len(wanted)} frames of {rows}x{columns} pixels are too many; exclude the series")
     coded = require_decodable(dataset, [frame or 0 for frame in wanted])
+    if not coded:
+        _require_length(dataset)
     decoded = _plainly_decoded(dataset, wanted, coded)
     if decoded is None:
         decoded = _decoded_by_pydicom(dataset, wanted)
@@ -95,6 +97,20 @@ def require_decodable(dataset: Dataset, frames: Sequence[int]) -> dict[int, byte
         return {}
     _require_decoder(syntax)
     return _honest_frames(dataset, syntax, frames)
+
+
+def _require_length(dataset: Dataset) -> None:
+    """Refuse native pixels of which the header names half or less; some bytes of padding at the end are usual."""
+    try:
+        sides = (dataset.Rows, dataset.Columns, dataset.get("SamplesPerPixel", 1), dataset.get("NumberOfFrames") or 1)
+        stated = math.prod(map(int, sides)) * int(dataset.BitsAllocated) // 8
+        there = len(dataset.PixelData)
+    except Exception:  # what is missing or no number is said where the pixels are read
+        return
+    if there >= 2 * max(stated, 1) + 2:
+        raise UnreadableError(
+            "the file holds more pixels than its rows, columns and frames say; export the series again"
+        )
 
 
 def _require_decoder(syntax: UID) -> None:

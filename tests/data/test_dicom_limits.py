@@ -212,3 +212,10 @@ def test_padding_of_a_radiograph_is_as_dark_as_its_darkest_pixel(tmp_path):
 def test_an_image_of_padding_alone_stays_as_it_is(tmp_path):
     paths = write_series(tmp_path / "s", oblique(0), np.zeros((6, 5, 4), np.int16), setting(PixelPaddingValue=0), MR)
     assert (read_dicom(paths).array == 0).all()
+
+
+@pytest.mark.parametrize("change", [{"Rows": 1}, {"Columns": 2}, {"BitsAllocated": 8}])
+def test_pixels_that_the_header_does_not_name_are_not_left_out_without_a_word(tmp_path, change):
+    paths = write_series(tmp_path / "s", oblique(0), values(), setting(**change))
+    with pytest.raises(UnreadableError, match=r"more pixels than its rows, columns and frames say|pixels are missing"):
+        read_dicom(paths)
