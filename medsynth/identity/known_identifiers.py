@@ -3,14 +3,18 @@
 import contextlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from medsynth.errors import MedsynthError
 
 _SHORTEST, _SHORTEST_PART, _FREE = 2, 4, 7  # a shorter one than _FREE has to stand by itself
 _SHORTEST_IN_BYTES = 3  # two letters stand by themselves in any picture, by chance
+_WORD, _PART, _FEW = 4, 2**22, 200  # bytes that are compared at once, and of the content; patterns
 _ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
 _ISO = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")
 _SPELT_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
@@ -44,6 +48,7 @@ class KnownIdentifiers:
         self._patterns: dict[bytes, str] = {}
         self._alone: dict[bytes, str] = {}
         self._in_text: dict[bytes, str] = {}
+        self._heads: dict[int, NDArray[np.uint32]] = {}
         for identifier in (unicodedata.normalize("NFC", text.strip()) for text in identifiers):
             if not identifier:
                 continue
@@ -72,15 +77,31 @@ class KnownIdentifiers:
         """Offset and identifier of the first place of each that `content` holds."""
         lower = content.lower()
         found: dict[str, int] = {}
-        for pattern, identifier in self._patterns.items():
+        for pattern, identifier in self._may_be_in(lower, self._patterns):
             at = lower.find(pattern)
             if at >= 0:
                 found[identifier] = min(at, found.get(identifier, at))
-        for pattern, identifier in self._alone.items():
+        for pattern, identifier in self._may_be_in(lower, self._alone):
             at = _find_alone(lower, pattern)
             if at >= 0:
                 found[identifier] = min(at, found.get(identifier, at))
         return [(at, identifier) for identifier, at in found.items()]
+
+    def _may_be_in(self, lower: bytes, patterns: Mapping[bytes, str]) -> list[tuple[bytes, str]]:
+        """Those whose first four bytes are somewhere in `lower`: of thousands a look at each would take too long."""
+        entries = list(patterns.items())
+        if len(entries) < _FEW or len(lower) < _WORD:
+            return entries
+        if id(patterns) not in self._heads:
+            self._heads[id(patterns)] = np.array([_head(pattern) for pattern in patterns], np.uint32)
+        heads = self._heads[id(patterns)]
+        met = np.array([len(pattern) < _WORD for pattern in patterns])
+        for start in range(0, len(lower), _PART):
+            part = np.frombuffer(lower[start : start + _PART + _WORD - 1], np.uint8).astype(np.uint32)
+            if len(part) >= _WORD:
+                words = part[:-3] | part[1:-2] << 8 | part[2:-1] << 16 | part[3:] << 24
+                met |= np.isin(heads, words)
+        return [entry for entry, is_met in zip(entries, met, strict=True) if is_met]
 
     def find_in_text(self, text: bytes) -> list[str]:
         """Identifiers of two letters that stand by themselves in bytes that are text, and no pixels."""
@@ -115,6 +136,10 @@ def _forms(identifier: str) -> set[str]:
         forms |= alone
         forms |= {f"{one}{sign}{other}" for one, other in (parts[:2], parts[1::-1]) for sign in between}
     return forms
+
+
+def _head(pattern: bytes) -> int:
+    return int.from_bytes(pattern[:_WORD], "little")
 
 
 def _bare(text: str) -> str:

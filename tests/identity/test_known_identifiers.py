@@ -4,6 +4,7 @@ import json
 import unicodedata
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pytest
 
 from medsynth.errors import MedsynthError
@@ -94,3 +95,16 @@ def test_a_name_in_letters_of_another_set(tmp_path: Path) -> None:
 def test_equal_ones_are_found_once(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("Krüger\n", encoding="utf-8")
     assert places(tmp_path / "x.txt", "Krüger") == ["bytes"]
+
+
+def test_thousands_are_found_as_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first and the last bytes of the content, those on both sides of a part, and none that is not there."""
+    monkeypatch.setattr("medsynth.identity.known_identifiers._PART", 4096)
+    names = [f"Name{number}x" for number in range(2000)]
+    content = bytearray(np.random.default_rng(0).integers(128, 256, 20_000, dtype=np.uint8).tobytes())
+    placed = {"Name1x": 0, "Name700x": 4093, "Name1500x": 8190, "Name1999x": len(content) - 9, "abc": 12_000, "Z77": 40}
+    for name, at in placed.items():
+        content[at : at + len(name)] = name.encode()
+    found = KnownIdentifiers([*names, "abc", "Z77", "Ottilie^Voss"]).find(bytes(content))
+    assert {name: at for at, name in found} == placed
+    assert KnownIdentifiers(names).find(b"Na") == []
