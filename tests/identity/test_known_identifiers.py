@@ -100,9 +100,10 @@ def test_equal_ones_are_found_once(tmp_path: Path) -> None:
 def test_thousands_are_found_as_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first and the last bytes of the content, those on both sides of a part, and none that is not there."""
     monkeypatch.setattr("medsynth.identity.known_identifiers._PART", 4096)
-    names = [f"Name{number}x" for number in range(2000)]
+    names = [f"{number:04d}Name" for number in range(2000)]
     content = bytearray(np.random.default_rng(0).integers(128, 256, 20_000, dtype=np.uint8).tobytes())
-    placed = {"Name1x": 0, "Name700x": 4093, "Name1500x": 8190, "Name1999x": len(content) - 9, "abc": 12_000, "Z77": 40}
+    places = (0, 4093, 8190, len(content) - 8, 12_000, 40)
+    placed = dict(zip(("0001Name", "0700Name", "1500Name", "1999Name", "abc", "Z77"), places, strict=True))
     for name, at in placed.items():
         content[at : at + len(name)] = name.encode()
     found = KnownIdentifiers([*names, "abc", "Z77", "Ottilie^Voss"]).find(bytes(content))
