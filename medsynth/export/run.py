@@ -22,9 +22,9 @@ from medsynth.export.leftovers import files_before, require_none_left
 from medsynth.export.sending.destinations import Destination, destination
 from medsynth.export.sending.run import SendReport, require_confirmed, require_packages, send
 from medsynth.files import inside, sha256_file, write_bytes, write_json
+from medsynth.identity.export_names import EXPORT_FILE
 from medsynth.records import SAMPLES_FILE, SampleRecord, read_records
 
-EXPORT_FILE = "export.json"
 DICOM_FOLDER = "dicom"
 _PLAIN = re.compile(r"s\d{6}\Z")
 

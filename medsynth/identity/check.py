@@ -19,16 +19,18 @@ from medsynth.identity.check_nifti import check_nifti, nifti_text, open_gzip
 from medsynth.identity.check_pictures import check_picture
 from medsynth.identity.check_pixels import PixelCheck
 from medsynth.identity.check_report import REPORT_FILE, Checked, Report, owners_of, report_of
+from medsynth.identity.export_names import EXPORT_FILE, SENT_FILE
 from medsynth.identity.finding import Finding, Findings, Marker, plain
 from medsynth.identity.known_identifiers import KnownIdentifiers, read_list
-from medsynth.identity.own_exports import EXPORT_FILE, SENT_FILE, check_export, check_sent
+from medsynth.identity.own_datasets import check_dataset_json, check_dataset_readme, check_dataset_table
+from medsynth.identity.own_exports import check_export, check_sent
 from medsynth.identity.own_records import check_clearance, check_own_lines
 from medsynth.identity.own_settings import STAMP_FILE, check_settings, check_stamp, is_settings
 from medsynth.identity.picture_text import MarkerPolicy, TextFinder
 from medsynth.identity.shapes import judge, shapes
 
 Look = Callable[[str, Any], None]
-_TEXT = (".txt", ".md", ".yaml", ".yml", ".bval", ".bvec", ".bvals", ".bvecs")
+_TEXT = (".txt", ".md", ".yaml", ".yml", ".bval", ".bvec", ".bvals", ".bvecs", ".bidsignore")
 _PICTURES = (".png", ".jpg", ".jpeg")
 _LARGEST = 16 * 2**30
 
@@ -219,6 +221,7 @@ def _check_content(path: Path, content: bytes, findings: Findings, look: Look) -
                 (name == REPORT_FILE and check_clearance(content, findings))
                 or (name == EXPORT_FILE and check_export(content, findings))
                 or (name == SENT_FILE and check_sent(content, findings))
+                or check_dataset_json(name, content, findings)
                 or check_tables.check_json(content, findings)
             ),
         ),
@@ -227,8 +230,22 @@ def _check_content(path: Path, content: bytes, findings: Findings, look: Look) -
             "json",
             lambda: check_own_lines(content, findings) or check_tables.check_json(content, findings, lines=True),
         ),
-        ((".csv", ".tsv"), "table", lambda: check_tables.check_table(content, findings, name.endswith(".tsv"))),
-        (_TEXT, "text", lambda: check_tables.check_text(content, findings)),
+        (
+            (".csv", ".tsv"),
+            "table",
+            lambda: (
+                check_dataset_table(name, content, findings)
+                or check_tables.check_table(content, findings, name.endswith(".tsv"))
+            ),
+        ),
+        (
+            _TEXT,
+            "text",
+            lambda: (
+                (name == "readme.md" and check_dataset_readme(content, findings))
+                or check_tables.check_text(content, findings)
+            ),
+        ),
     )
     for suffixes, kind, read in readers:
         if name.endswith(suffixes):

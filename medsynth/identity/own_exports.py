@@ -9,11 +9,9 @@ from pydicom.uid import UID_dictionary
 from medsynth.identity.check_tables import load_json
 from medsynth.identity.finding import Findings
 from medsynth.identity.own_objects import is_patient_key
-from medsynth.identity.own_settings import VERSION, check_setting
+from medsynth.identity.own_settings import VERSION, check_made
 from medsynth.identity.shapes import judge
 
-EXPORT_FILE = "export.json"
-SENT_FILE = "sent.json"
 _LIST = {"schema", "medsynth", "exporter", "settings", "flagged", "unaudited", "studies"}
 _SETTINGS = {"modality", "plane", "compression", "date", "orientation"}
 _STUDY = {"sample", "sha256", "patient", "uid", "series"}
@@ -48,7 +46,7 @@ def check_export(content: bytes, findings: Findings) -> bool:
     if not fine:
         return False
     for key, value in row["settings"].items():
-        check_setting(f"dicom.{key}", value, "settings", findings)
+        check_made(f"dicom.{key}", value, "settings", findings)
     for name in (*row["flagged"], *row["unaudited"], *(study["sample"] for study in row["studies"])):
         if not _SAMPLE.fullmatch(name):
             findings.add_all(judge(name.replace("_", " ")), "sample")

@@ -19,8 +19,7 @@ from pydicom.tag import Tag
 
 from medsynth.identity.check_tables import check_value, load_json
 from medsynth.identity.finding import Findings
-from medsynth.identity.own_settings import check_setting
-from medsynth.identity.shapes import judge
+from medsynth.identity.own_settings import check_made, check_override
 
 LABEL_SCHEME = "99MEDSYNTH"
 """Coding scheme of the exporter for labels' names that no public scheme has."""
@@ -95,21 +94,10 @@ class OwnObject:
             check_value(self.slots[name], name, place, findings)
         check_value(self.slots["condition"], "condition", place, findings)
         for name, value in self.slots["sampler"].items():
-            self._check_setting(name, value, findings)
+            check_made(name, value, _COMMENTS_PLACE, findings)
         for override in self.slots["overrides"]:
-            key, _, value = override.partition("=")
-            if "." in key:  # a date, perhaps, whose dots part a setting's names
-                findings.add_all(judge(key), _COMMENTS_PLACE)
-            self._check_setting(key, None if value == "null" else value, findings)
+            check_override(override, _COMMENTS_PLACE, findings)
         check_value(self.slots["licences"], "licence", place, findings)
-
-    def _check_setting(self, name: str, value: Any, findings: Findings) -> None:
-        """As one of medsynth's own, but for seeds: the seed of a sample has a sentence, and no other is there."""
-        if name.rpartition(".")[2] == "seed":
-            check_value(value, name, (_COMMENTS_PLACE,), findings)
-            findings.add_all(judge(str(value)), _COMMENTS_PLACE)
-        else:
-            check_setting(name, value, _COMMENTS_PLACE, findings)
 
 
 def own_object(dataset: Dataset) -> OwnObject | None:

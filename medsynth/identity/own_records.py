@@ -17,6 +17,7 @@ from medsynth.identity.check_names import check_names
 from medsynth.identity.check_tables import check_value, load_json
 from medsynth.identity.finding import KINDS, Findings, without_words
 from medsynth.identity.own_settings import check_setting
+from medsynth.identity.own_values import gated
 from medsynth.identity.picture_text import MarkerPolicy
 from medsynth.identity.shapes import judge, without_short_numbers
 from medsynth.records import IDENTITY, CaseRecord, SampleRecord
@@ -75,9 +76,7 @@ def _check_record(record: Any, findings: Findings) -> None:
             findings.add_all(judge(text), f"channel {number}")
     for field in ("attributes", "condition", "licence"):
         if hasattr(record, field):
-            value = _plain(getattr(record, field))
-            if record.identity == "cleared" and isinstance(value, dict):  # 90 is what the gate makes of ages above 89
-                value = {name: 89 if str(one) == "90" else one for name, one in value.items()}
+            value = gated(_plain(getattr(record, field)), record.identity == "cleared")
             check_value(value, field, (field,), findings)
     check_value(list(record.labels.values()), "labels", ("labels",), findings)
     check_value(list(record.geometry.shape), "shape", ("geometry",), findings)

@@ -106,11 +106,38 @@ def check_setting(key: str, value: Any, place: str, findings: Findings) -> None:
     check_value(value, leaf, (place, leaf if own else "a setting"), findings)
 
 
+def check_override(override: str, place: str, findings: Findings) -> None:
+    """Check a gate that was passed by name, `KEY=VALUE`.
+
+    Args:
+        override: as records have it.
+        place: where it stands.
+        findings: receives what is found.
+    """
+    key, _, value = override.partition("=")
+    if "." in key:  # a date, perhaps, whose dots part a setting's names
+        findings.add_all(judge(key), place)
+    check_made(key, None if value == "null" else value, place, findings)
+
+
+def check_made(name: str, value: Any, place: str, findings: Findings) -> None:
+    """As `check_setting`, but for seeds: that of a sample stands elsewhere, and no other is there."""
+    if isinstance(value, dict) and value:
+        for key, entry in value.items():
+            check_made(f"{name}.{key}", entry, place, findings)
+    elif name.rpartition(".")[2] == "seed":
+        check_value(value, name, (place,), findings)
+        findings.add_all(judge(str(value)), place)
+    else:
+        check_setting(name, value, place, findings)
+
+
 @cache
 def settings() -> Mapping[str, frozenset[str]]:
     """Names of medsynth's own settings, and the texts that its own configuration gives them."""
     found: dict[str, set[str]] = {"ema": set(), "weights": {"best", "last", "untrained"}, "options": set()}
     found["name"] = {"gan"}  # of the sampler of a GAN's samples
+    found.update({split: {"keep", "leave_out"} for split in ("validation", "test")})  # of an exported data set
     found.update({key: {"i_accept"} for key in _ACCEPTED})
     found.update({key: set(values) for key, values in _CHOICES.items()})
     for group, file in _yaml_files(files("medsynth.conf"), ""):

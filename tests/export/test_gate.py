@@ -7,8 +7,9 @@ import pytest
 
 from medsynth.errors import MedsynthError
 from medsynth.export.gate import cleared
-from medsynth.export.run import EXPORT_FILE, export
+from medsynth.export.run import export
 from medsynth.files import sha256_file, sha256_json, write_json
+from medsynth.identity.export_names import EXPORT_FILE
 from medsynth.records import SampleRecord, read_records
 from tests.export.checks import files
 from tests.export.conftest import place

@@ -12,7 +12,8 @@ import pytest
 from medsynth.export.dicom import encoded, sample_series
 from medsynth.export.dicom_origin import patient_id
 from medsynth.export.dicom_settings import DicomSettings
-from medsynth.export.run import EXPORT_FILE, export, read_channels
+from medsynth.export.run import export, read_channels
+from medsynth.identity.export_names import EXPORT_FILE
 from medsynth.records import SampleRecord, read_records
 from tests.export.checks import files
 from tests.export.conftest import place

@@ -208,7 +208,13 @@ def export_list() -> dict[str, Any]:
         "objects": [one],
     }
     study = {"sample": "s000007", "sha256": HASH, "patient": f"synthetic-{HASH[:16]}", "uid": uid, "series": [series]}
-    settings = {"modality": {}, "plane": "native", "compression": "none", "date": "19000101", "orientation": ["L", "F"]}
+    settings = {
+        "modality": {"image": "MR"},
+        "plane": "native",
+        "compression": "none",
+        "date": "19000101",
+        "orientation": ["L", "F"],
+    }
     return {
         "schema": "medsynth.export/1", "medsynth": "0.1.0", "exporter": "medsynth.dicom/3", "settings": settings,
         "flagged": ["s000003"], "unaudited": [], "studies": [study],

@@ -19,10 +19,11 @@ from medsynth.export.datasets.bids_words import (
 from medsynth.export.datasets.entry import SOURCES, Entry, Form, plain_labels
 from medsynth.export.datasets.selection import Selection
 from medsynth.export.datasets.settings import DatasetSettings
-from medsynth.export.datasets.table import COLUMNS, attribute_names, cell, facts, separated
+from medsynth.export.datasets.table import attribute_names, cell, facts, separated
 from medsynth.export.datasets.volumes import write_image, write_label
 from medsynth.export.datasets.words import description, licences
 from medsynth.files import sha256_json, write_json, write_text
+from medsynth.identity.export_names import COLUMNS
 from medsynth.records import SPLITS
 
 VERSION = "1.10.0"

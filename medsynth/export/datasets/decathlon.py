@@ -9,10 +9,11 @@ from medsynth.errors import MedsynthError
 from medsynth.export.datasets.entry import Entry, Form, plain_labels
 from medsynth.export.datasets.selection import Selection
 from medsynth.export.datasets.settings import DatasetSettings
-from medsynth.export.datasets.table import DATASET_TABLE, table
+from medsynth.export.datasets.table import table
 from medsynth.export.datasets.volumes import write_image, write_images, write_label
 from medsynth.export.datasets.words import channel_words, description, licences
 from medsynth.files import write_json, write_text
+from medsynth.identity.export_names import DATASET_FILE, DATASET_TABLE
 
 _PLACES = {"train": "Tr", "validation": "Val", "test": "Ts"}
 
@@ -40,7 +41,7 @@ def write_decathlon(out: Path, selection: Selection, settings: DatasetSettings, 
     folder = out / f"Task{settings.number:03d}_{settings.name}"
     files = {entry.name: _write_case(folder, entry, form, advance) for entry in selection.entries}
     write_text(folder / DATASET_TABLE, table(selection.entries, files))
-    write_json(folder / "dataset.json", _dataset(selection, settings, files))
+    write_json(folder / DATASET_FILE, _dataset(selection, settings, files))
     return folder
 
 

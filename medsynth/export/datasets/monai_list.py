@@ -8,13 +8,13 @@ from medsynth import __version__
 from medsynth.export.datasets.entry import Entry, Form, plain_labels
 from medsynth.export.datasets.selection import Selection
 from medsynth.export.datasets.settings import DatasetSettings
-from medsynth.export.datasets.table import DATASET_TABLE, shared_attributes, table
+from medsynth.export.datasets.table import shared_attributes, table
 from medsynth.export.datasets.volumes import write_image, write_label
 from medsynth.export.datasets.words import channel_words, description, licences
 from medsynth.files import write_json, write_text
+from medsynth.identity.export_names import DATASET_FILE, DATASET_TABLE
 from medsynth.records import Attribute
 
-DATASET_FILE = "dataset.json"
 _LISTS = {"train": "training", "validation": "validation", "test": "test"}
 _NOTHING = "none"  # an empty text would be joined to the folder, as paths that exist are
 _OWN = ("images", "labels", DATASET_FILE, DATASET_TABLE)

@@ -15,10 +15,11 @@ from medsynth.export.datasets.entry import Entry, Form, plain_labels
 from medsynth.export.datasets.folds import folds
 from medsynth.export.datasets.selection import Selection
 from medsynth.export.datasets.settings import DatasetSettings
-from medsynth.export.datasets.table import DATASET_TABLE, table
+from medsynth.export.datasets.table import table
 from medsynth.export.datasets.volumes import write_image, write_label
 from medsynth.export.datasets.words import channel_words, description, licences
 from medsynth.files import write_json, write_text
+from medsynth.identity.export_names import DATASET_FILE, DATASET_TABLE
 
 _ENDING = ".nii.gz"
 _OPTIMISTIC = (
@@ -55,7 +56,7 @@ def write_nnunet(out: Path, selection: Selection, settings: DatasetSettings, adv
     if parts:
         write_json(folder / "splits_final.json", parts)
     dealt = bool(parts) and not kept
-    write_json(folder / "dataset.json", _dataset(selection, settings, mapping, _OPTIMISTIC if dealt else ""))
+    write_json(folder / DATASET_FILE, _dataset(selection, settings, mapping, _OPTIMISTIC if dealt else ""))
     return folder
 
 

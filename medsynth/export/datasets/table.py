@@ -8,14 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from medsynth.export.datasets.entry import Entry, one_line
+from medsynth.identity.export_names import COLUMNS
 from medsynth.records import Attribute, SampleRecord
 
-DATASET_TABLE = "dataset.csv"
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}\Z")
-COLUMNS = (
-    "case", "source", "split", "patient", "parents", "verdict", "seed", "index", "model", "record", "identity",
-    "licences", "overrides", "attributes",
-)  # fmt: skip
 _PATH = "path_"
 _TAKEN = {*COLUMNS, "image", "label", "fold", "participant_id", "filename"}
 

@@ -14,8 +14,8 @@ from medsynth.errors import MedsynthError
 from medsynth.export.sending.destinations import Destination
 from medsynth.export.sending.items import Item
 from medsynth.files import disk_errors, write_json
+from medsynth.identity.export_names import SENT_FILE
 
-SENT_FILE = "sent.json"
 SCHEMA = "medsynth.sent/1"
 _SECONDS = 2.0
 

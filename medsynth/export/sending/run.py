@@ -11,9 +11,10 @@ from medsynth.errors import MedsynthError
 from medsynth.export.sending.deliver import deliver
 from medsynth.export.sending.destinations import Destination
 from medsynth.export.sending.items import Item, listed_items, load
-from medsynth.export.sending.journal import SENT_FILE, Journal
+from medsynth.export.sending.journal import Journal
 from medsynth.export.sending.lines import Sender
 from medsynth.export.sending.outcomes import Outcome
+from medsynth.identity.export_names import SENT_FILE
 
 CONFIRMED = "send"
 _SHOWN = 10

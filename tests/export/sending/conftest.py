@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from medsynth.export.dicom_settings import DicomSettings
-from medsynth.export.run import EXPORT_FILE, export
+from medsynth.export.run import export
 from medsynth.export.sending.destinations import Pace, destination
 from medsynth.export.sending.run import send
+from medsynth.identity.export_names import EXPORT_FILE
 from tests.export.conftest import place
 from tests.export.sending.archives import orthanc
 

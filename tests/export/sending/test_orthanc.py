@@ -11,8 +11,8 @@ from pydicom.uid import generate_uid
 
 from medsynth.errors import MedsynthError
 from medsynth.export.dicom import encoded
-from medsynth.export.run import EXPORT_FILE
 from medsynth.files import sha256_file
+from medsynth.identity.export_names import EXPORT_FILE
 from tests.export.sending.archives import Proxy, orthanc, require
 from tests.export.sending.conftest import journal, objects, sent
 

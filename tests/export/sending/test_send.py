@@ -8,10 +8,11 @@ import yaml
 
 from medsynth.cli.main import main
 from medsynth.errors import MedsynthError
-from medsynth.export.run import EXPORT_FILE, export
+from medsynth.export.run import export
 from medsynth.export.sending.items import listed_items
 from medsynth.export.sending.journal import Journal
 from medsynth.export.sending.run import send
+from medsynth.identity.export_names import EXPORT_FILE
 from tests.export.conftest import place
 from tests.export.sending.archives import orthanc
 from tests.export.sending.conftest import QUICK, journal, objects, sent
