@@ -33,6 +33,15 @@ _COLUMNS = [name for name in COLUMNS if name != "attributes"]
 """Of scans.tsv, whose cells cannot hold the quotes of JSON: sidecars do."""
 
 
+def require_bids(selection: Selection, settings: DatasetSettings) -> None:
+    """Refuse what cannot be a BIDS data set, before anything is written.
+
+    Raises:
+        MedsynthError: a channel whose suffix is not known; two with one suffix.
+    """
+    suffixes(selection.form, settings.suffixes)
+
+
 def write_bids(out: Path, selection: Selection, settings: DatasetSettings, advance: Callable[[], None]) -> Path:
     """Write the data set, its description last.
 
@@ -46,7 +55,7 @@ def write_bids(out: Path, selection: Selection, settings: DatasetSettings, advan
         The data set's folder.
 
     Raises:
-        MedsynthError: a channel whose suffix is not known; a file that was changed.
+        MedsynthError: a file that was changed; what `require_bids` refuses.
     """
     folder, form = out / settings.name, selection.form
     suffix = suffixes(form, settings.suffixes)

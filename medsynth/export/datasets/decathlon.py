@@ -18,6 +18,18 @@ from medsynth.identity.export_names import DATASET_FILE, DATASET_TABLE
 _PLACES = {"train": "Tr", "validation": "Val", "test": "Ts"}
 
 
+def require_decathlon(selection: Selection, _: DatasetSettings) -> None:
+    """Refuse what cannot be a data set of the Decathlon's, before anything is written.
+
+    Raises:
+        MedsynthError: samples without a label map.
+    """
+    if selection.form.label is None:
+        raise MedsynthError(
+            "the samples have no label map, and the Decathlon is of label maps: set format=monai or bids"
+        )
+
+
 def write_decathlon(out: Path, selection: Selection, settings: DatasetSettings, advance: Callable[[], None]) -> Path:
     """Write the data set, the description last; several image channels are the parts of one 4D file.
 
@@ -31,13 +43,9 @@ def write_decathlon(out: Path, selection: Selection, settings: DatasetSettings, 
         The data set's folder.
 
     Raises:
-        MedsynthError: samples without a label map; a file that was changed.
+        MedsynthError: a file that was changed.
     """
     form = selection.form
-    if form.label is None:
-        raise MedsynthError(
-            "the samples have no label map, and the Decathlon is of label maps: set format=monai or bids"
-        )
     folder = out / f"Task{settings.number:03d}_{settings.name}"
     files = {entry.name: _write_case(folder, entry, form, advance) for entry in selection.entries}
     write_text(folder / DATASET_TABLE, table(selection.entries, files))

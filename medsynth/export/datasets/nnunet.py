@@ -12,7 +12,7 @@ from typing import Any
 from medsynth import __version__
 from medsynth.errors import MedsynthError
 from medsynth.export.datasets.entry import Entry, Form, plain_labels
-from medsynth.export.datasets.folds import folds
+from medsynth.export.datasets.folds import Fold, folds
 from medsynth.export.datasets.selection import Selection
 from medsynth.export.datasets.settings import DatasetSettings
 from medsynth.export.datasets.table import table
@@ -29,6 +29,17 @@ _OPTIMISTIC = (
 _PLACES = {"train": ("imagesTr", "labelsTr"), "validation": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
 
 
+def require_nnunet(selection: Selection, settings: DatasetSettings) -> None:
+    """Refuse what cannot be a data set of nnU-Net, before anything is written.
+
+    Raises:
+        MedsynthError: samples without a label map; one patient alone, who cannot both train and validate.
+    """
+    if selection.form.label is None:
+        raise MedsynthError("the samples have no label map, and nnU-Net trains on label maps: set format=monai or bids")
+    _folds(selection, settings)
+
+
 def write_nnunet(out: Path, selection: Selection, settings: DatasetSettings, advance: Callable[[], None]) -> Path:
     """Write the data set, the description last.
 
@@ -42,22 +53,23 @@ def write_nnunet(out: Path, selection: Selection, settings: DatasetSettings, adv
         The data set's folder.
 
     Raises:
-        MedsynthError: samples without a label map; a file that was changed.
+        MedsynthError: a file that was changed; what `require_nnunet` refuses.
     """
     form = selection.form
-    if form.label is None:
-        raise MedsynthError("the samples have no label map, and nnU-Net trains on label maps: set format=monai or bids")
     folder = out / f"Dataset{settings.number:03d}_{settings.name}"
     mapping = {value: number for number, value in enumerate([0, *form.labels])}
     files = {entry.name: _write_case(folder, entry, form, mapping, advance) for entry in selection.entries}
     write_text(folder / DATASET_TABLE, table(selection.entries, files))
-    kept = selection.of("validation")
-    parts = folds(selection.of("train"), kept, settings.folds)
+    parts = _folds(selection, settings)
     if parts:
         write_json(folder / "splits_final.json", parts)
-    dealt = bool(parts) and not kept
+    dealt = bool(parts) and not selection.of("validation")
     write_json(folder / DATASET_FILE, _dataset(selection, settings, mapping, _OPTIMISTIC if dealt else ""))
     return folder
+
+
+def _folds(selection: Selection, settings: DatasetSettings) -> list[Fold]:
+    return folds(selection.of("train"), selection.of("validation"), settings.folds)
 
 
 def _write_case(

@@ -7,11 +7,11 @@ from typing import Any
 
 from medsynth import __version__
 from medsynth.data.progress import progress_bar
-from medsynth.export.datasets.bids import write_bids
-from medsynth.export.datasets.decathlon import write_decathlon
+from medsynth.export.datasets.bids import require_bids, write_bids
+from medsynth.export.datasets.decathlon import require_decathlon, write_decathlon
 from medsynth.export.datasets.entry import SOURCES
 from medsynth.export.datasets.monai_list import write_monai
-from medsynth.export.datasets.nnunet import write_nnunet
+from medsynth.export.datasets.nnunet import require_nnunet, write_nnunet
 from medsynth.export.datasets.selection import Selection, select
 from medsynth.export.datasets.settings import DatasetFormat, DatasetSettings
 from medsynth.export.gate import Gate
@@ -26,6 +26,12 @@ _WRITERS: Mapping[DatasetFormat, Writer] = {
     "bids": write_bids,
     "monai": write_monai,
 }
+_REQUIRED: Mapping[DatasetFormat, Callable[[Selection, DatasetSettings], None]] = {
+    "nnunet": require_nnunet,
+    "decathlon": require_decathlon,
+    "bids": require_bids,
+}
+"""What is asked of cases and settings before the first file is written."""
 _EXPORTER = "medsynth.dataset/1"
 
 
@@ -81,6 +87,8 @@ def export_dataset(
             files of another export in `out`.
     """
     selection = select(samples, gate, kind, settings, real, uncleared)
+    if kind in _REQUIRED:
+        _REQUIRED[kind](selection, settings)
     before = files_before(out / kind)
     with progress_bar(progress) as bar:
         task = bar.add_task("exporting", total=len(selection.entries), note="")

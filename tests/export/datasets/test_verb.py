@@ -9,6 +9,7 @@ import pytest
 from medsynth.cli.main import main
 from medsynth.data.nifti import write_nifti
 from medsynth.errors import MedsynthError
+from medsynth.export.datasets.settings import DatasetSettings
 from medsynth.export.run import export
 from medsynth.files import sha256_file
 from medsynth.records import Channel
@@ -59,6 +60,27 @@ def test_the_verb_refuses_words(make_pair, tmp_path, words, status):
     pair = make_pair()
     given = ["export", f"samples={pair.samples}", f"out={tmp_path / 'out'}", "unaudited=i_accept", "format=monai"]
     assert main([*given[: -1 if words[0].startswith("format") else None], *words]) == status
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels", "options", "said"),
+    [
+        ("bids", {"image": ("arbitrary", "MR")}, {}, "nothing tells which kind of image BIDS may call it"),
+        ("bids", MR, {"suffix": {"t2w": "T2w"}}, "dataset.suffix names t2w; the images are t1w"),
+        ("nnunet", {"t1w": ("arbitrary", "MR")}, {}, "nnU-Net trains on label maps"),
+        ("decathlon", {"t1w": ("arbitrary", "MR")}, {}, "the Decathlon is of label maps"),
+        ("nnunet", MR, {"patients": 3}, "folds need real cases of two training patients"),
+    ],
+)
+def test_what_the_format_cannot_take_is_refused_before_the_bar_and_the_first_file(
+    make_pair, tmp_path, kind, channels, options, said, monkeypatch
+):
+    pair = make_pair(place("oblique", SHAPE), channels, **{key: options[key] for key in options if key == "patients"})
+    monkeypatch.setattr("medsynth.export.datasets.run.progress_bar", lambda _: pytest.fail("the bar was shown"))
+    settings = DatasetSettings(suffix=options.get("suffix"))
+    with pytest.raises(MedsynthError, match=said):
+        go(pair, tmp_path / "out", kind, dataset=settings)
     assert not (tmp_path / "out").exists()
 
 
