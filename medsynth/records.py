@@ -24,6 +24,8 @@ SAMPLES_FILE = "samples.jsonl"
 Attribute = str | float | int | bool | None
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+GAN = "gan"
+"""The sampler's name in the records of samples that a GAN made."""
 IDENTITY = ("cleared", "trusted", "unknown")
 PATIENT_SOURCES = ("dicom", "bids", "csv", "pattern", "presumed")
 """Where a patient key comes from. "presumed": guessed (one file one patient, say); every report says so."""

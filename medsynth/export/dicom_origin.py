@@ -9,8 +9,7 @@ from pydicom.sr.codedict import codes
 
 from medsynth import __version__
 from medsynth.export.uids import uid
-from medsynth.generation.making import GAN
-from medsynth.records import SampleRecord
+from medsynth.records import GAN, SampleRecord
 
 NOBODY = "synthetic-"
 """Begins the patient key of a sample that was made from noise alone, and of what is made from it."""

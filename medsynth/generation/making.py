@@ -23,10 +23,7 @@ from medsynth.models.model import DiffusionModel, require_diffusion
 from medsynth.models.sample_model import SampleModel
 from medsynth.models.sampling import SamplingPlan
 from medsynth.models.style import style_of
-from medsynth.records import Attribute
-
-GAN = "gan"
-"""The sampler's name in the records of samples that a GAN made."""
+from medsynth.records import GAN, Attribute
 
 
 @dataclass(frozen=True)

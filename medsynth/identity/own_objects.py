@@ -20,6 +20,7 @@ from pydicom.tag import Tag
 from medsynth.identity.check_tables import check_value, load_json
 from medsynth.identity.finding import Findings
 from medsynth.identity.own_settings import check_made, check_override
+from medsynth.records import GAN
 
 LABEL_SCHEME = "99MEDSYNTH"
 """Coding scheme of the exporter for labels' names that no public scheme has."""
@@ -56,7 +57,6 @@ _MODEL_PLACES = (
     "(0062,0002)>(0062,0009)",
     "(0062,0002)>(0062,0007)>(0066,0036)",
 )
-_GAN = "gan"
 _NAME, _SHORT_TEXT = 40, 1024  # characters that the exporter gives a key in a name, and a short text (PS3.5 6.2: ST)
 _MOST = 10**6
 
@@ -174,7 +174,7 @@ def _slots(match: re.Match[str]) -> dict[str, Any]:
 
 
 def _model(sampler: Mapping[str, Any]) -> str:
-    return "medsynth GAN" if sampler.get("name") == _GAN else "medsynth diffusion model"
+    return "medsynth GAN" if sampler.get("name") == GAN else "medsynth diffusion model"
 
 
 def _is_key(key: str, match: re.Match[str]) -> bool:

@@ -13,6 +13,7 @@ import yaml
 from medsynth.identity.check_tables import check_value, judge_line, load_json
 from medsynth.identity.finding import Findings
 from medsynth.identity.shapes import judge
+from medsynth.records import GAN
 
 STAMP_FILE = "medsynth.json"
 SETTINGS_FOLDER = ".hydra"
@@ -136,7 +137,7 @@ def check_made(name: str, value: Any, place: str, findings: Findings) -> None:
 def settings() -> Mapping[str, frozenset[str]]:
     """Names of medsynth's own settings, and the texts that its own configuration gives them."""
     found: dict[str, set[str]] = {"ema": set(), "weights": {"best", "last", "untrained"}, "options": set()}
-    found["name"] = {"gan"}  # of the sampler of a GAN's samples
+    found["name"] = {GAN}
     found.update({split: {"keep", "leave_out"} for split in ("validation", "test")})  # of an exported data set
     found.update({key: {"i_accept"} for key in _ACCEPTED})
     found.update({key: set(values) for key, values in _CHOICES.items()})

@@ -1,6 +1,8 @@
 """The verb, and the way back in: what was exported is ingested as what was generated."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pydicom
@@ -79,6 +81,18 @@ def test_the_verb(samples, tmp_path, capsys):
     assert main(words) == 0
     assert {path: path.read_bytes() for path in files(tmp_path / "out")} == before
     assert main([*words[:-1], "dicom.date=20200301"]) == 1
+
+
+def test_a_refusal_waits_for_no_network_library(samples, tmp_path):
+    """Torch and MONAI take seconds, and nothing of DICOM or of samples alone needs them."""
+    given = f"['export', 'samples={samples}', 'out={tmp_path / 'out'}', 'progress=false']"
+    told = (
+        "import sys\nfrom medsynth.cli.main import main\n"
+        f"refused, done = main({given}), main([*{given}, 'unaudited=i_accept', 'format=monai'])\n"
+        "print(refused, done, sorted({'torch', 'monai', 'lightning'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.splitlines()[-1] == "1 0 []"
 
 
 @pytest.mark.parametrize("words", [["format=nifti"], ["dicom.plane=tilted"], ["dicom.shape=1"]])

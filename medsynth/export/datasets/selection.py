@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from medsynth.data.preparation import Preparation, cases_digest
 from medsynth.data.split import same_person, split_patients
 from medsynth.errors import MedsynthError
 from medsynth.export.datasets.entry import Entry, Form, agreed_labels, form_of
@@ -88,6 +87,8 @@ def select(
 
 
 def _read_real(samples: Path, folder: Path) -> Real:
+    from medsynth.data.preparation import Preparation, cases_digest  # torch and MONAI: seconds, for real cases alone
+
     preparation = Preparation.read(samples)
     records = read_records(folder / CASES_FILE, CaseRecord)
     if cases_digest(records) != preparation.cases_sha256:
