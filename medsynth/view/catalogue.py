@@ -157,6 +157,9 @@ def catalogue(
         UsageError: nothing is given, or an audit without samples.
         MedsynthError: a folder that is not what it should be; an audit of other samples.
     """
+    for key, given in {"samples": samples, "audit": audit, "cases": cases, "folder": folder}.items():
+        if given is not None and not given.is_dir():
+            raise MedsynthError(f"{key} names no folder: {given}")
     if folder is not None:
         samples, cases = _as_records(folder, samples, cases)
         folder = None if folder in (samples, cases) else folder
@@ -179,8 +182,6 @@ def catalogue(
 
 
 def _as_records(folder: Path, samples: Path | None, cases: Path | None) -> tuple[Path | None, Path | None]:
-    if not folder.is_dir():
-        raise MedsynthError(f"folder names no folder: {folder}")
     if samples is None and (folder / SAMPLES_FILE).is_file():
         return folder, cases
     if cases is None and (folder / CASES_FILE).is_file():

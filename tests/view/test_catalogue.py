@@ -91,8 +91,10 @@ def test_nothing_to_look_at_is_said(samples: Path, tmp_path: Path) -> None:
     with pytest.raises(MedsynthError, match="no NIfTI"):
         catalogue(folder=tmp_path / "empty")
     for name in ("file", "nowhere"):
-        with pytest.raises(MedsynthError, match="names no folder"):
-            catalogue(folder=tmp_path / name)
+        for key in ("samples", "audit", "cases", "folder"):
+            given = {"samples": samples, key: tmp_path / name}
+            with pytest.raises(MedsynthError, match=f"{key} names no folder: "):
+                catalogue(**given)
 
 
 def test_any_folder(samples: Path, cases: Path, tmp_path: Path) -> None:
