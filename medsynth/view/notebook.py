@@ -110,6 +110,8 @@ def _widgets(entries: Sequence[Entry], height: int) -> Any:
     made = [_widget(entry, height) for entry in entries]
     if len(made) == 1:
         return made[0]
+    for one in made:
+        one.layout.width = "50%"  # a box gives its children no width of their own, and niivue then draws nothing
     for one, other in (made, reversed(made)):
         one.broadcast_to([other], {"2d": True, "3d": True})
     return ipywidgets.HBox(made)

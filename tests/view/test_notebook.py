@@ -77,6 +77,7 @@ def test_the_widget_holds_the_files_as_they_are(folders: dict[str, Path]) -> Non
     assert label.colormap_label.labels[1] == "liver"
     assert list(label.colormap_label.lut[:8]) == [0, 0, 0, 0, 86, 180, 233, 255]
     pair = medsynth.view.show(**folders, name="s000001", beside="nearest")
+    assert {child.layout.width for child in pair.children} == {"50%"}
     assert [child.volumes[0].name for child in pair.children] == ["s000001.nii.gz", "case001.nii.gz"]
 
 
