@@ -16,6 +16,7 @@ from medsynth.identity.confidentiality import safe_private
 from medsynth.identity.known_private import Form, is_plain_csa, known_forms
 from medsynth.ingest.gate import MODES
 from medsynth.ingest.layouts import LAYOUTS
+from medsynth.models.sampling import PRECISIONS
 from tests.identity.clean_files import clean_dicom, save
 from tests.identity.planted_claims import claiming, plain_csa, plants_under_claims, put_csa
 from tests.identity.planted_own import OWN, plants_in_own_files
@@ -107,6 +108,7 @@ def test_every_choice_of_every_key_is_known_in_settings(tmp_path: Path) -> None:
     """A folder that was made with identity=remove names nobody by that."""
     choices = {(key, choice) for verb in VERBS.values() for key, choice in choices_of(verb.load())}
     choices |= {("identity", mode) for mode in MODES} | {("layout", layout) for layout in LAYOUTS}
+    choices |= {("precision", precision) for precision in ("auto", *PRECISIONS)}
     assert {("tilt", "resample"), ("format", "nnunet"), ("identity", "remove"), ("text", "blank")} <= choices
     folder = tmp_path / ".hydra"
     folder.mkdir()
