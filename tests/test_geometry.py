@@ -122,6 +122,8 @@ def test_one_slice_takes_the_spacing_it_is_told():
         (axial([0, 1, 3]), r"missing slices: 1, the first after slice 2 \(counted from 1\): "),
         (axial([0, 2.5, 5, 8.8, 11.3]), r"uneven slices: slice gap 3\.80 mm after slice 3 .*from 1\), expected 2\.50"),
         (axial([sum(1 + 0.0009 * i for i in range(k)) for k in range(90)]), "uneven slices"),
+        (axial([0, 5, 15], [0, 0.5, 1.5]), r"missing slices: 1, .*; gantry tilt of 5\.71 degrees besides"),
+        (axial([0, 5, 15], [0, 0.5, 3.5]), r"missing slices: 1, .* exclude the case$"),
         (axial([0, 1, 2, 3], [0, 0.1, 0.2, 0.3]), r"gantry tilt: the slices are sheared by 5\.71 degrees"),
         (axial([0, 1, 2, 3, 4], [0, 0, 2, 0, 0]), r"shifted slices: slice 3 \(counted from 1\) lies 1\.60 mm sideways"),
         ([*axial([0, 1]), DicomPlane((1, 0, 0, 0, 0, -1), (0, 0, 2), (0.5, 0.7), 4, 5)], "mixed orientation: .* 90.0"),

@@ -106,7 +106,13 @@ def stack_slices(
     positions = positions[order]
     step, lean = single_slice_mm, np.zeros(3)
     if len(planes) > 1:
-        step = _slice_gap(positions @ normal, tolerance_mm)
+        try:
+            step = _slice_gap(positions @ normal, tolerance_mm)
+        except GeometryError as error:  # a reader who mends the one would only meet the other then
+            sheared, tilt = _sheared(positions, normal, tolerance_mm)
+            if not tilt or _bent(positions, normal, sheared).max() > tolerance_mm:
+                raise
+            raise GeometryError(f"{error}; gantry tilt of {tilt:.2f} degrees besides") from None
         lean = _lean(positions, normal, tolerance_mm + 1e-3 * step, tilted=tilted)
     affine = np.eye(4)
     affine[:3, 0] = row * first.pixel_spacing[1]  # PS3.3 10.7.1.3: Pixel Spacing is between rows, then between columns
@@ -183,18 +189,15 @@ def _lean(
 
     Slices that do not lie one behind the other along the normal are refused, unless all lean alike and may.
     """
-    along = (positions - positions.mean(axis=0)) @ normal
-    sideways = positions - positions.mean(axis=0) - np.outer(along, normal)
-    drift = (along @ sideways) / (along @ along)
-    bent = np.linalg.norm(sideways - np.outer(along, drift), axis=1)
+    along, _ = _apart(positions, normal)
+    drift, tilt = _sheared(positions, normal, tolerance)
+    bent = _bent(positions, normal, drift)
     if bent.max() > tolerance:
         raise GeometryError(
             f"shifted slices: {_spoken(int(bent.argmax()))} lies {bent.max():.2f} mm sideways of the stack; "
             "re-export the series or exclude the case"
         )
-    leans = bool(np.linalg.norm(sideways, axis=1).max() > tolerance)
-    if leans and not tilted:
-        tilt = np.degrees(np.arctan(np.linalg.norm(drift)))
+    if tilt and not tilted:
         raise GeometryError(
             f"gantry tilt: the slices are sheared by {tilt:.2f} degrees against their normal; "
             "set tilt=resample to bring the series onto a straight grid, or exclude the case"
@@ -206,7 +209,36 @@ def _lean(
             f"uneven slices: {_spoken(where)} lies {abs(along - even)[where]:.2f} mm from where even slices would "
             "put it; re-export the series or exclude the case"
         )
-    return drift if leans else np.zeros(3)
+    return drift
+
+
+def _apart(
+    positions: NDArray[np.float64], normal: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """From the middle of the slices, along the normal (N,) and across it (N, 3)."""
+    away = positions - positions.mean(axis=0)
+    along = away @ normal
+    return along, away - np.outer(along, normal)
+
+
+def _bent(
+    positions: NDArray[np.float64], normal: NDArray[np.float64], drift: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mm that each slice lies off a stack that leans by `drift`."""
+    along, sideways = _apart(positions, normal)
+    off: NDArray[np.float64] = np.linalg.norm(sideways - np.outer(along, drift), axis=1)
+    return off
+
+
+def _sheared(
+    positions: NDArray[np.float64], normal: NDArray[np.float64], tolerance: float
+) -> tuple[NDArray[np.float64], float]:
+    """Mm across for each mm along the normal, and the angle in degrees, 0 where no slice is off by `tolerance`."""
+    along, sideways = _apart(positions, normal)
+    if not along.any() or np.linalg.norm(sideways, axis=1).max() <= tolerance:
+        return np.zeros(3), 0.0
+    drift = (along @ sideways) / (along @ along)
+    return drift, float(np.degrees(np.arctan(np.linalg.norm(drift))))
 
 
 def _spoken(index: int) -> str:
