@@ -9,6 +9,7 @@ from medsynth.export.datasets.settings import DatasetSettings
 from medsynth.identity.check import Checker, check
 from medsynth.identity.own_values import REASONS
 from tests.export.datasets.conftest import content, go
+from tests.export.test_gate import audited
 from tests.identity.planted_datasets import FOREIGN_UID, described, plants_in
 
 KINDS = ("nnunet", "decathlon", "bids", "monai")
@@ -34,6 +35,16 @@ def exported(make_pair, tmp_path):
         return out
 
     return make
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_found_whatever_the_audit_said(kind, make_pair, tmp_path):
+    pair = make_pair(count=3)
+    for number in range(3):
+        pair.change(number, condition={"class": "a"}, sampler={"name": "heun", "steps": 4, "rho": 7.0})
+    audit = audited(pair.samples, tmp_path / "audit", ["pass", "cannot-assess", "fail"], ["presumed=i_accept"])
+    go(pair, tmp_path / kind, kind, dataset=SETTINGS, audit=audit)
+    assert found(tmp_path / kind) == []
 
 
 def found(folder: Path) -> list:
