@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from medsynth.evidence import claims
 from medsynth.evidence.checks import Certainty, Outcome, within
 from medsynth.evidence.measurements import Measured
+from medsynth.evidence.neighbourhoods import Neighbourhoods
 from medsynth.metrics.fixed import FixedFeatures
 from medsynth.metrics.frechet import extrapolated_distance, frechet, subset_orders
 from medsynth.metrics.intervals import Estimate
 from medsynth.metrics.kid import kid, polynomial_kernel
 from medsynth.metrics.mmd import mmd2_on_splits, mmd_test, rbf_kernel
-from medsynth.metrics.prdc import PRDC, Manifolds, prdc, prdc_of_distances, squared_distances
 from medsynth.metrics.splits import Split
-from medsynth.metrics.two_sample import auc, classifier_test, cross_validated_scores
+from medsynth.metrics.two_sample import classifier_test, cross_validated_scores
+from medsynth.metrics.weighted import auc
 
 Array = NDArray[np.float64]
 IMAGES_PER_AXIS = 6
@@ -80,22 +81,35 @@ def _joined(candidate: Array, reference: Array) -> tuple[Array, Split]:
     return both, Split(np.arange(len(candidate)), np.arange(len(candidate), len(both)))
 
 
+class KernelCheck(FeatureCheck):
+    """Unbiased MMD^2 with some kernel; pairs of one patient do not count."""
+
+    def kernel(self, x: Array, y: Array) -> Array:
+        """(N, M) of features (N, F) and (M, F)."""
+        raise NotImplementedError
+
+    def on_splits(self) -> Array:
+        """All splits on one kernel."""
+        features = self.of(self.pool)
+        return mmd2_on_splits(self.kernel(features, features), self.splits, self.pool.owners)
+
+    def value(self, candidate: Measured, reference: Measured) -> float:
+        """MMD^2."""
+        both, here = _joined(self.of(candidate), self.of(reference))
+        owners = np.concatenate([candidate.owners, reference.owners])
+        return float(mmd2_on_splits(self.kernel(both, both), [here], owners)[0])
+
+
 @dataclass
-class MMDCheck(FeatureCheck):
+class MMDCheck(KernelCheck):
     """Unbiased RBF-MMD^2."""
 
     level: float = PRIMARY
     name: str = claims.MMD
 
-    def on_splits(self) -> Array:
-        """All splits on one kernel."""
-        features = self.of(self.pool)
-        return mmd2_on_splits(rbf_kernel(features, features, self.bandwidth), self.splits)
-
-    def value(self, candidate: Measured, reference: Measured) -> float:
-        """MMD^2."""
-        both, here = _joined(self.of(candidate), self.of(reference))
-        return float(mmd2_on_splits(rbf_kernel(both, both, self.bandwidth), [here])[0])
+    def kernel(self, x: Array, y: Array) -> Array:
+        """RBF."""
+        return rbf_kernel(x, y, self.bandwidth)
 
     def certainty(self, candidate: Measured, reference: Measured, permutations: int) -> Certainty:
         """Jackknife interval and permutation p, by patient."""
@@ -112,20 +126,14 @@ class MMDCheck(FeatureCheck):
 
 
 @dataclass
-class KIDCheck(FeatureCheck):
+class KIDCheck(KernelCheck):
     """Unbiased polynomial-kernel MMD^2."""
 
     name: str = claims.KID
 
-    def on_splits(self) -> Array:
-        """All splits on one kernel."""
-        features = self.of(self.pool)
-        return mmd2_on_splits(polynomial_kernel(features, features), self.splits)
-
-    def value(self, candidate: Measured, reference: Measured) -> float:
-        """KID."""
-        both, here = _joined(self.of(candidate), self.of(reference))
-        return float(mmd2_on_splits(polynomial_kernel(both, both), [here])[0])
+    def kernel(self, x: Array, y: Array) -> Array:
+        """Cubic."""
+        return polynomial_kernel(x, y)
 
     def certainty(self, candidate: Measured, reference: Measured, permutations: int) -> Certainty:
         """Jackknife interval by patient."""
@@ -164,43 +172,6 @@ class FrechetCheck(FeatureCheck):
         total = candidate.features[self.features].shape[1]
         more = {"plain": found.plain, "axes": found.axes, "axes_of": total, "size": found.size}
         return Certainty((found.low, found.high), more)
-
-
-class Neighbourhoods:
-    """Precision to coverage of one extractor: worked out once for the four checks that read them."""
-
-    def __init__(self, features: str, pool: Measured, splits: Sequence[Split]) -> None:
-        self.features = features
-        rows = pool.features[features]
-        squared, owners = squared_distances(rows, rows), pool.owners
-        found = []
-        for first, second in splits:
-            parts = [squared[np.ix_(a, b)] for a, b in ((first, second), (first, first), (second, second))]
-            found.append(prdc_of_distances(parts[0], parts[1], parts[2], owners[first], owners[second]))
-        self.null = found
-        self._last: tuple[Measured, Measured, Manifolds] | None = None
-        self._certain: tuple[Measured, Measured, PRDC] | None = None
-
-    def of(self, candidate: Measured, reference: Measured) -> Manifolds:
-        """The four values."""
-        if self._last is None or self._last[0] is not candidate or self._last[1] is not reference:
-            fake, real = candidate.features[self.features], reference.features[self.features]
-            parts = squared_distances(fake, real), squared_distances(fake, fake), squared_distances(real, real)
-            found = prdc_of_distances(*parts, candidate.owners, reference.owners)
-            self._last = (candidate, reference, found)
-        return self._last[2]
-
-    def certain(self, candidate: Measured, reference: Measured) -> PRDC:
-        """The four values with their intervals."""
-        if self._certain is None or self._certain[0] is not candidate or self._certain[1] is not reference:
-            found = prdc(
-                candidate.features[self.features],
-                reference.features[self.features],
-                synthetic_owners=candidate.owners.tolist(),
-                real_owners=reference.owners.tolist(),
-            )
-            self._certain = (candidate, reference, found)
-        return self._certain[2]
 
 
 @dataclass

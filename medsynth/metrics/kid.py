@@ -34,5 +34,5 @@ def kid(
     owners = np.concatenate([owners_or_rows(x_owners, len(x)), owners_or_rows(y_owners, len(y))])
     kernel = polynomial_kernel(both, both)
     here = Split(np.arange(len(x)), np.arange(len(x), len(both)))
-    value = float(mmd2_on_splits(kernel, [here])[0])
+    value = float(mmd2_on_splits(kernel, [here], owners)[0])
     return around(value, kernel_jackknife_error(kernel, here, owners))

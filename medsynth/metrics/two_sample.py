@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from medsynth.errors import MedsynthError
 from medsynth.metrics.intervals import around, jackknife_error, owners_or_rows
 from medsynth.metrics.splits import Sizes, patient_splits
+from medsynth.metrics.weighted import auc
 
 Array = NDArray[np.float64]
 FOLDS = 5
@@ -152,13 +153,6 @@ def logistic_fits(design: Array, targets: Array, weights: Array) -> Array:
         if size.max() < _TOLERANCE:
             break
     return found
-
-
-def auc(first: Array, second: Array) -> float:
-    """Chance that a score of the first group is above one of the second, ties counted half (Mann and Whitney 1947)."""
-    ranks = stats.rankdata(np.concatenate([first, second]))
-    n, m = len(first), len(second)
-    return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m)) if n and m else float("nan")
 
 
 def _standardised(features: Array) -> Array:

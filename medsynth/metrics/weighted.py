@@ -1,4 +1,4 @@
-"""Scores in which every image counts as often as a resampling took its patient."""
+"""Means and areas under the ROC curve, each image counted as often as a resampling took its patient."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,3 +30,9 @@ def weighted_auc(scores: Array, positive: NDArray[np.bool_], weights: Array) -> 
     with np.errstate(invalid="ignore", divide="ignore"):
         area: Array = (of_positives * (below + of_negatives / 2)).sum(1) / (of_positives.sum(1) * of_negatives.sum(1))
     return area
+
+
+def auc(first: Array, second: Array) -> float:
+    """`weighted_auc` of scores (N,) above scores (M,), all counted once; NaN where a side is empty."""
+    scores = np.concatenate([first, second])
+    return float(weighted_auc(scores, np.arange(len(scores)) < len(first), np.ones((1, len(scores))))[0])

@@ -22,6 +22,20 @@ def test_its_interval_holds_the_truth_as_often_as_it_says(shift) -> None:
     assert 0.93 <= inside <= 0.985
 
 
+@pytest.mark.parametrize("shift", [-2.5, 2.5])
+def test_its_interval_does_not_close_where_nearly_all_is_told(shift) -> None:
+    """Twenty a side: the error that is taken at the AUC found leaves the truth outside in one case of nine."""
+    rng, truth = np.random.default_rng(5), stats.norm.cdf(shift / np.sqrt(2))
+    found = [area(rng.normal(shift, 1, 20), rng.normal(0, 1, 20)) for _ in range(400)]
+    assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.95
+    apart = area(np.arange(20.0) + 100, np.arange(20.0))
+    assert (apart.value, apart.high) == (1.0, 1.0)
+    assert 0.85 < apart.low < 0.95
+    none = rate_at(np.arange(20.0), np.arange(20.0) + 100, 0.1, rng=rng, draws=50)
+    assert (none.value, none.low) == (0.0, 0.0)
+    assert 0.1 < none.high < 0.2
+
+
 def test_the_rate_at_ten_percent_is_that_of_two_gaussians() -> None:
     rng = np.random.default_rng(2)
     truth = stats.norm.sf(stats.norm.ppf(0.9) - 1)

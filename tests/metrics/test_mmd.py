@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from medsynth.errors import MedsynthError
 from medsynth.metrics.mmd import mmd2_on_splits, mmd_test, rbf_kernel, unbiased_mmd2
 from medsynth.metrics.splits import Split
 
@@ -50,6 +51,32 @@ def test_power_against_a_shift_and_level_without(n, power):
         hit.append(mmd_test(x + 0.4, y, 4.0, permutations=99, rng=rng).p <= 0.05)
     assert np.mean(hit) >= power
     assert np.mean(alarm) <= 0.15
+
+
+def test_mean_is_zero_under_the_null_with_several_images_a_patient():
+    """Synthetic images, one each, against 6 scans of each of 8 patients, drawn from one distribution."""
+    rng, by_patient, by_image = np.random.default_rng(7), [], []
+    owners = np.array([f"x{i}" for i in range(20)] + [f"y{i // 6}" for i in range(48)])
+    here = [Split(np.arange(20), np.arange(20, 68))]
+    for _ in range(300):
+        scans = np.repeat(rng.normal(size=(8, 4)), 6, axis=0) * 0.8 + rng.normal(size=(48, 4)) * 0.6
+        both = np.concatenate([rng.normal(size=(20, 4)), scans])
+        kernel = rbf_kernel(both, both, 2.0)
+        by_patient.append(mmd2_on_splits(kernel, here, owners)[0])
+        by_image.append(mmd2_on_splits(kernel, here)[0])
+    error = np.std(by_patient) / np.sqrt(300)
+    assert abs(np.mean(by_patient)) < 3 * error
+    assert np.mean(by_image) > 5 * error
+    assert mmd_test(both[:20], scans, 2.0, permutations=1, rng=rng, y_owners=owners[20:]).value == by_patient[-1]
+
+
+def test_one_patient_a_side_has_no_value_and_in_a_permutation_counts_against():
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=(3, 2)), rng.normal(size=(40, 2))
+    with pytest.raises(MedsynthError, match="two patients"):
+        mmd_test(x, y, 1.0, permutations=9, rng=rng, x_owners=["a"] * 3)
+    owners = [str(i // 4) for i in range(40)]  # whole first groups are of one patient
+    assert mmd_test(x + 9, y, 1.0, permutations=199, rng=rng, y_owners=owners).p > 0.3
 
 
 def test_patients_stay_together_in_permutations():

@@ -7,7 +7,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from medsynth.errors import MedsynthError
-from medsynth.metrics.two_sample import auc, classifier_test, cross_validated_scores, logistic_fits
+from medsynth.metrics.two_sample import classifier_test, cross_validated_scores, logistic_fits
+from medsynth.metrics.weighted import auc
 
 
 def test_fits_equal_scikit_learns():

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import stats
 from torch import Tensor
 
 from medsynth.data.derived import attributes_of
@@ -157,6 +158,7 @@ def attack(
     control = denoising_errors(model, patients, plan, seed, denoise=remembering(patients.latents[inside]))
     known = standardised(control, outside)
     halves = [_halves(scores[outside], rng) for _ in range(200)]
+    strangers = _of_strangers(model, patients, plan, seed, rng)
     rates = measurable_rates(others)
     return {
         "training": int(inside.sum()),
@@ -170,6 +172,7 @@ def attack(
         "smallest_area": smallest_area(int(inside.sum()), others),
         "controls": {
             "remembering": area(known[inside], known[outside])._asdict(),
+            "strangers": strangers,
             "held_out_halves": [float(q) for q in np.quantile(halves, (0.025, 0.975))],
         },
         "cannot_tell": _cannot_tell(rates, others),
@@ -183,6 +186,24 @@ def _cannot_tell(rates: Sequence[float], others: int) -> list[str]:
     if 0.01 not in rates:
         found.append(f"{others} held-out patients show no rate of 1% false positives; 300 would")
     return found
+
+
+def _of_strangers(
+    model: DiffusionModel, patients: Patients, plan: MembershipPlan, seed: int, rng: np.random.Generator
+) -> dict[str, float]:
+    """AUC, and p of the ranks, of a denoiser that remembers half of the held-out patients: it knows nobody asked about.
+
+    Training patients and the other half may differ in it by chance alone. Where they differ by more, by site say, the
+    attack reads that as memory, or hides memory behind it.
+    """
+    inside, outside = patients.training, ~patients.training
+    half = rng.permutation(np.flatnonzero(outside))[: int(outside.sum()) // 2]
+    errors = denoising_errors(model, patients, plan, seed, denoise=remembering(patients.latents[half]))
+    asked = outside.copy()
+    asked[half] = False
+    scores = standardised(errors, asked)
+    p = float(stats.mannwhitneyu(scores[inside], scores[asked]).pvalue)
+    return {**area(scores[inside], scores[asked])._asdict(), "p": p}
 
 
 def _halves(scores: NDArray[np.float64], rng: np.random.Generator) -> float:

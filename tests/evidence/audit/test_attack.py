@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from medsynth.diffusion.denoiser import Condition
@@ -27,7 +28,20 @@ def test_a_run_that_learnt_nothing_tells_nobody_and_the_control_tells_everybody(
     assert found["controls"]["remembering"]["value"] == 1.0
     low, high = found["controls"]["held_out_halves"]
     assert low < 0.5 < high
+    assert found["controls"]["strangers"]["p"] > 0.01
     assert [rate["at"] for rate in found["rates"]] == [0.1]
+
+
+@pytest.mark.parametrize("of", [True, False])
+def test_patients_of_another_kind_show_in_a_denoiser_that_knows_nobody(house, of) -> None:
+    """One side with half the contrast: strangers help less with it, whether a model remembers it or not."""
+    model = load_run(house.run).model
+    patients = read_patients(model, house.cases, house.preparation, PLAN, house.settings["cache"], 0)
+    latents = patients.latents.clone()
+    latents[torch.from_numpy(patients.training) == of] *= 0.5
+    strangers = attack(model, patients._replace(latents=latents), PLAN, 0)["controls"]["strangers"]
+    assert strangers["p"] < 1e-3
+    assert (strangers["value"] < 0.5) is of
 
 
 def test_errors_do_not_depend_on_the_batch(house) -> None:

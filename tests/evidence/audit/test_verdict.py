@@ -20,7 +20,7 @@ def found(flagged: int = 0, p: float = 0.5) -> Found:
 
 
 def member(value: float, width: float = 0.05, **controls: Any) -> dict[str, Any]:
-    known = {"remembering": {"low": 0.99}, "held_out_halves": [0.4, 0.6], **controls}
+    known = {"remembering": {"low": 0.99}, "strangers": {"value": 0.55, "p": 0.3}, **controls}
     return {"area": {"value": value, "low": value - width, "high": value + width}, "controls": known}
 
 
@@ -50,7 +50,8 @@ def test_copies(result, planted, alarms, verdict, said) -> None:
         (member(0.85), "fail"),
         (member(0.68), "cannot-assess"),
         (member(0.55, remembering={"low": 0.6}), "cannot-assess"),
-        (member(0.55, held_out_halves=[0.52, 0.7]), "cannot-assess"),
+        (member(0.55, strangers={"value": 0.4, "p": 0.009}), "cannot-assess"),
+        (member(0.85, strangers={"value": 0.8, "p": 0.001}), "fail"),
     ],
 )
 def test_membership(result, verdict) -> None:
