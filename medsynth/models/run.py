@@ -217,11 +217,8 @@ def read_run(folder: Path, allow: Sequence[str] = ()) -> tuple[SampleModel, RunI
 
 def _fits(network: Any, widths: Mapping[str, int]) -> bool:
     """Whether the network takes what it will be told; one that the user allows need not say so."""
-    takes = {
-        "vector": getattr(network, "vector", None),
-        "tokens": getattr(network, "tokens", None),
-        "spatial": getattr(network, "spatial", 0) + getattr(network, "control", 0),
-    }
+    takes = {name: getattr(network, name, None) for name in ("vector", "tokens")}
+    takes["spatial"] = getattr(network, "spatial", 0) + getattr(network, "control", 0)
     return all(taken is None or taken == widths[name] for name, taken in takes.items())
 
 

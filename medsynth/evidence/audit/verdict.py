@@ -117,8 +117,9 @@ def judge_samples(
 
 
 def overall(parts: Sequence[Judged], samples: Mapping[str, SampleVerdict]) -> Judged:
-    """Of everything together."""
-    reasons = [reason for part in parts for reason in part.reasons]
+    """Of everything together; what failed is told first."""
+    ordered = sorted(parts, key=lambda part: part.verdict != "fail")
+    reasons = [reason for part in ordered for reason in part.reasons]
     verdict = worst([*(part.verdict for part in parts), *(sample.verdict for sample in samples.values())])
     untold = sum(sample.verdict == "cannot-assess" for sample in samples.values())
     if untold and not reasons:

@@ -123,7 +123,8 @@ def _searches(copies: Mapping[str, Any]) -> Table:
 
 
 def _membership(member: Mapping[str, Any]) -> Table:
-    area, control = _part(member, "area"), _part(_part(member, "controls"), "remembering")
+    area, controls = _part(member, "area"), _part(member, "controls")
+    control, strangers = _part(controls, "remembering"), _part(controls, "strangers")
     rows = [("Not assessed", str(member["reason"]))] if member.get("reason") else []
     if area:
         value, interval = _valued(area)
@@ -133,6 +134,9 @@ def _membership(member: Mapping[str, Any]) -> Table:
         rows.append((said, f"{_share(rate.get('value'))} ({_shares([rate.get('low'), rate.get('high')])})"))
     if control:
         rows.append(("AUC of a model that remembers, which must be near 1", _valued(control)[0]))
+    if strangers:
+        said = "AUC of a model that knows none of them, which must be 0.5 give or take chance"
+        rows.append((said, f"{_valued(strangers)[0]} ({_valued(strangers)[1]})"))
     if member.get("smallest_area") is not None:
         rows.append(("Smallest AUC that would have been seen", number(member["smallest_area"])))
     rows += [("Verdict", str(member["verdict"]))] if member.get("verdict") and rows else []

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from medsynth.evidence.audit.verdict import flagged_reason
 from medsynth.evidence.reporting.sources import Evidence, Found, texts
 from medsynth.evidence.reporting.tables import headlines
 
@@ -121,8 +122,11 @@ def privacy(evidence: Evidence) -> Answer:
         means = "By the thresholds below, and with the planted copies below found, none is taken for a copy."
     elif state == "fail":
         scans = "1 synthetic scan is" if flagged == 1 else f"{flagged} synthetic scans are"
+        known = flagged_reason(flagged, len(content.get("samples") or []))
+        others = [reason.rstrip(".") for reason in texts(content.get("reasons")) if reason != known]
+        more = "".join(f" Besides: {reason}." for reason in others)
         sentence = (
-            f"The audit failed: {scans} too near to a training patient." if flagged else f"The audit failed{why}."
+            f"The audit failed: {scans} too near to a training patient.{more}" if flagged else f"The audit failed{why}."
         )
         not_means = "It does not mean that every sample is a copy, nor that the others are none."
         means = "Do not hand these samples out. The pairs are shown below."

