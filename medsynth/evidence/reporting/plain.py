@@ -17,6 +17,8 @@ def number(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float) and 1000 <= abs(value) < 1e6:
+        value = round(value)
     if isinstance(value, int):
         return f"{value:,}".replace(",", "\u2009")  # a thin space: 4 800
     return f"{value:.3g}" if isinstance(value, float) else str(value)

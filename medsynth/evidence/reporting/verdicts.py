@@ -1,6 +1,6 @@
 """Three answers in plain words: is it real, is it nobody, is it useful."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from medsynth.evidence.audit.verdict import flagged_reason
@@ -116,20 +116,22 @@ def privacy(evidence: Evidence) -> Answer:
     content = audit.content
     state = content["verdict"]
     flagged = flagged_of(content)
-    why = _why(content)
+    reasons = [reason.rstrip(".") for reason in texts(content.get("reasons") or content.get("reason"))]
+    why = f": {_told(reasons)}" if reasons else ""
     if state == "pass":
         sentence = "The audit found no synthetic scan that is nearer to a training patient than chance explains."
         means = "By the thresholds below, and with the planted copies below found, none is taken for a copy."
-    elif state == "fail":
+    elif state == "fail" and flagged:
         scans = "1 synthetic scan is" if flagged == 1 else f"{flagged} synthetic scans are"
-        known = flagged_reason(flagged, len(content.get("samples") or []))
-        others = [reason.rstrip(".") for reason in texts(content.get("reasons")) if reason != known]
-        more = "".join(f" Besides: {reason}." for reason in others)
-        sentence = (
-            f"The audit failed: {scans} too near to a training patient.{more}" if flagged else f"The audit failed{why}."
-        )
+        others = [reason for reason in reasons if reason != flagged_reason(flagged, len(content["samples"]))]
+        more = f" Besides: {_told(others)}." if others else ""
+        sentence = f"The audit failed: {scans} too near to a training patient.{more}"
         not_means = "It does not mean that every sample is a copy, nor that the others are none."
         means = "Do not hand these samples out. The pairs are shown below."
+    elif state == "fail":
+        sentence = f"The audit failed{why}."
+        means = "Do not hand these samples out: no one scan is taken for a copy, but the set or model tells too much."
+        not_means = "It does not mean that any one scan is a copy, nor that none is."
     else:
         sentence, means = f"The audit could not decide{why}.", "What is unknown is no pass: treat the samples as real."
         not_means = "It does not mean that there are copies, nor that there are none."
@@ -191,6 +193,7 @@ def _controls(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield from channel["controls"]
 
 
-def _why(content: Mapping[str, Any]) -> str:
-    reasons = "; ".join(texts(content.get("reasons") or content.get("reason"))).rstrip(".")
-    return f": {reasons}" if reasons else ""
+def _told(reasons: Sequence[str], most: int = 2) -> str:
+    """The first reasons, and how many there are besides: the page lists all of them under Privacy."""
+    more = len(reasons) - most
+    return "; ".join(reasons[:most]) + (f"; and {more} more {'reason' if more == 1 else 'reasons'}" if more > 0 else "")
