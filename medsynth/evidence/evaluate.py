@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
 
-from medsynth.data.nifti import read_nifti
 from medsynth.data.preparation import PREPARATION_FILE, Preparation, PreparedCase, load_prepared
 from medsynth.data.prepared import default_cache
 from medsynth.data.progress import progress_bar
@@ -19,10 +18,11 @@ from medsynth.evidence.groups import ALL, Group, compare_group, make_groups
 from medsynth.evidence.pictures import Picture, write_pictures
 from medsynth.evidence.report import evaluation_json
 from medsynth.evidence.reporting.run import evaluation_page
+from medsynth.evidence.sample_files import read_sample_file
 from medsynth.evidence.segmenter_check import judge_by_segmenter, with_segmenter
 from medsynth.evidence.segmenter_pairs import pair_of, with_label
 from medsynth.evidence.summary import summary_text
-from medsynth.files import inside, sha256_file, write_json, write_text
+from medsynth.files import sha256_file, write_json, write_text
 from medsynth.metrics.controls import ImageSet
 from medsynth.metrics.features import FeaturePlan, HaarPlan
 from medsynth.models.layout import ImageChannel
@@ -177,16 +177,7 @@ def read_samples(folder: Path, preparation: Preparation) -> Samples:
     arrays: dict[str, list[NDArray[Any]]] = {name: [] for name in [*wanted, *([label] if label else [])]}
     for record in records:
         for name, found in arrays.items():
-            if name not in record.channels:
-                raise MedsynthError(f"sample {record.id} has no channel {name}, its preparation has; generate anew")
-            path = inside(folder, record.channels[name].path)
-            if not path.is_file():
-                raise MedsynthError(f"sample {record.id}: the file of channel {name} is missing; generate again")
-            if sha256_file(path) != record.channels[name].sha256:
-                raise MedsynthError(
-                    f"sample {record.id}: channel {name} was changed since it was generated; generate again"
-                )
-            volume = read_nifti(path)
+            volume = read_sample_file(folder, record, name)
             array, grid = volume.array, preparation.grid
             if array.ndim == grid.rank + 1 and array.shape[-1] == 1:  # a 2D image stored as one slice
                 array = array[..., 0]

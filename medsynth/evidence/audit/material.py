@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medsynth.data.nifti import read_nifti
 from medsynth.data.preparation import PREPARATION_FILE, Preparation, PreparedCase, cases_digest, load_prepared
 from medsynth.data.resampling import read_case
 from medsynth.errors import MedsynthError
-from medsynth.files import inside, sha256_file
+from medsynth.evidence.sample_files import read_sample_file
 from medsynth.records import CASES_FILE, SAMPLES_FILE, CaseRecord, SampleRecord, read_records
 
 OTHER_CASES = "the cases are not those that the run was trained on"
@@ -93,12 +92,7 @@ def read_sample(folder: Path, record: SampleRecord, preparation: Preparation) ->
     """
     images = []
     for channel in preparation.layout.images:
-        if channel.name not in record.channels:
-            raise MedsynthError(f"sample {record.id} has no channel {channel.name}; generate anew")
-        path = inside(folder, record.channels[channel.name].path)
-        if not path.is_file() or sha256_file(path) != record.channels[channel.name].sha256:
-            raise MedsynthError(f"sample {record.id}: channel {channel.name} is missing or was changed; generate anew")
-        array, geometry = read_nifti(path)
+        array, geometry = read_sample_file(folder, record, channel.name)
         grid = preparation.grid
         if array.ndim == grid.rank + 1 and array.shape[-1] == 1:
             array = array[..., 0]
