@@ -59,8 +59,7 @@ def judged(real, n, seed, labels, spacing):
     frame = fit_frame({"haar": HaarPlan()}, pool.take(np.flatnonzero(training)), spacing, labels)
     sizes = plan_sizes(pool.owners.tolist(), n)
     splits = patient_splits(pool.owners.tolist(), sizes, 240, rng)
-    samples = real.take(held)._replace(owners=np.array([f"s{i}" for i in range(n)]))
-    return compare(samples.take(np.arange(sizes.first)), pool, frame, Draws(splits[:40], splits[40:]), seed=seed)
+    return compare(real.take(held[: sizes.first]), pool, frame, Draws(splits[:40], splits[40:]), seed=seed)
 
 
 def test_hippocampus_64(hippocampi):
@@ -78,9 +77,12 @@ def test_hippocampus_64(hippocampi):
 
 
 def test_chest_128(radiographs):
-    result = judged(radiographs, 128, 1, {}, (1.0, 1.0))
-    assert all(result.rejected_by.values()), result.rejected_by
-    for name in IMAGE_CONTROLS:
-        assert "MMD on haar" in result.rejected_by[name]
-    assert "missed" not in [line.verdict for line in result.lines[:1]]
-    assert [line.verdict for line in result.lines].count("met") >= len(result.lines) - 1
+    """Several radiographs a patient; real draws in the samples' place miss a line in one of twenty."""
+    results = [judged(radiographs, 128, seed, {}, (1.0, 1.0)) for seed in (1, 2, 3)]
+    for result in results:
+        assert all(result.rejected_by.values()), result.rejected_by
+        for name in IMAGE_CONTROLS:
+            assert "MMD on haar" in result.rejected_by[name]
+        assert [line.verdict for line in result.lines].count("met") >= len(result.lines) - 1
+    missed = [line.check for result in results for line in result.lines if line.verdict == "missed"]
+    assert len(missed) <= 1, missed

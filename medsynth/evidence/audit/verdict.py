@@ -80,7 +80,7 @@ def judge_membership(result: Mapping[str, Any], plan: MembershipPlan) -> Judged:
         unknown.append("the attack does not see a denoiser that remembers everybody")
     if area["high"] > plan.most_area:
         unknown.append(
-            f"membership: AUC {area['value']:.2f}, and its interval reaches {area['high']:.2f}, above "
+            f"membership: AUC {area['value']:.2f}, and its interval reaches {area['high']:.3f}, above "
             f"{plan.most_area:g}; more held-out patients would tell"
         )
     return Judged("cannot-assess" if unknown else "pass", tuple(unknown))
