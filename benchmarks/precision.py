@@ -14,6 +14,7 @@ near 1.
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -76,7 +77,7 @@ def compare(run: Path, count: int, batch: int, sampler: str) -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = require_diffusion(load_run(run, device=device).model, "precision")
     exact = SamplingPlan.usual(sampler)
-    rounded = SamplingPlan(name=exact.name, steps=exact.steps, options=exact.options, precision="bf16")
+    rounded = replace(exact, precision="bf16")
     for plan in (exact, rounded):
         drawn(model, batch, batch, plan)  # the first call prepares kernels
     reference, seconds = drawn(model, count, batch, exact)

@@ -30,7 +30,6 @@ _CHOICES: Mapping[str, frozenset[str]] = {  # of keys whose defaults are others,
     "layout": frozenset({"auto", "dicom", "nifti", "decathlon", "nnunet", "bids", "pictures", "csv"}),
     "format": frozenset({"dicom", "nnunet", "decathlon", "bids", "monai"}),
     "device": frozenset({"auto", "cpu", "cuda", "mps"}),
-    "precision": frozenset({"auto", "bf16", "fp32"}),
 }
 _STAMP = {"schema", "medsynth", "verb", "sweep", "config", "inputs"}
 _HASH = re.compile(r"[0-9a-f]{64}")
