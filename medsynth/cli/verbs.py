@@ -100,6 +100,7 @@ VERBS: Mapping[str, Verb] = {
                 "samples": inputs.samples_folders_content,
                 "cases": inputs.cases_content,
                 "runs": inputs.runs_content,
+                "reuse": inputs.utility_content,
             },
             runtime=frozenset({"device", "progress"}),
         ),

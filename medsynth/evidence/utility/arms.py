@@ -14,6 +14,7 @@ MIXED, MIXED_AUGMENTED = "real + synthetic", "real + synthetic + augmentation"
 AGAIN, SHUFFLED, REPEATED = "real + augmentation, again", "real + shuffled synthetic", "real + one synthetic case"
 MORE, HALF = "real + other real", "half of the real"
 ARMS = (REAL, AUGMENTED, SYNTHETIC, MIXED, MIXED_AUGMENTED)
+WITHOUT_SYNTHETIC = (REAL, AUGMENTED, AGAIN, MORE, HALF)
 
 WHAT: Mapping[str, str] = {
     REAL: "the row's real cases as they are",

@@ -35,8 +35,10 @@ def write_result(out: Path, key: Key, binding: str, outcome: NDArray[np.float64]
     write_json(key.path(out), {"schema": "medsynth.utility_result/1", "binding": binding, "outcome": rows})
 
 
-def read_result(out: Path, key: Key, binding: str, shape: Sequence[int]) -> NDArray[np.float64] | None:
-    """An outcome that was kept; None where there is none.
+def read_result(
+    out: Path, key: Key, binding: str, shape: Sequence[int], called: str = "out"
+) -> NDArray[np.float64] | None:
+    """An outcome that was kept; None where there is none. `called`: the key that names the folder.
 
     Raises:
         MedsynthError: it is of another command, or cannot be read.
@@ -49,7 +51,7 @@ def read_result(out: Path, key: Key, binding: str, shape: Sequence[int]) -> NDAr
         outcome = np.array(content["outcome"], dtype=np.float64)
         same = content["schema"] == "medsynth.utility_result/1" and content["binding"] == binding
     except (OSError, ValueError, KeyError, TypeError):
-        raise MedsynthError(f"{path.name} in out cannot be read; delete it, and it is made anew") from None
+        raise MedsynthError(f"{path.name} in {called} cannot be read; delete it, and it is made anew") from None
     if not same or outcome.shape != tuple(shape):
-        raise MedsynthError("out holds results of other samples, cases or settings; choose another out")
+        raise MedsynthError(f"{called} holds results of other samples, cases or settings; choose another {called}")
     return outcome

@@ -90,6 +90,7 @@ def measure_utility(
     resamples: int = 2000,
     seed: int = 0,
     device: str = "auto",
+    reuse: Path | None = None,
     progress: bool = True,
 ) -> Utility:
     """Train each arm on each draw with each seed, test on held-out patients, write utility.json and utility.png.
@@ -113,10 +114,13 @@ def measure_utility(
         resamples: of the bootstrap.
         seed: of all chance.
         device: "auto", "cpu" or "cuda".
+        reuse: result of an earlier call for other samples of the same cases, draws and settings: its networks that
+            saw no synthetic image are the same here and are not trained again.
         progress: show a bar on the terminal.
 
     Raises:
-        MedsynthError: folders that may not be compared, see `find_rows`; results of another command in `out`.
+        MedsynthError: folders that may not be compared, see `find_rows`; results of another command in `out`; nothing
+            in `reuse` that can be taken.
     """
     design = Design(
         seeds=seeds,
@@ -136,7 +140,7 @@ def measure_utility(
     with progress_bar(progress) as bar:
         bar_task = bar.add_task("training networks", total=trainings * design.budget.steps, note="")
         for row in rows:
-            found = _Row(row, cases, out, chosen, of, design)
+            found = _Row(row, cases, out, chosen, of, design, reuse)
             result, count = found.run(
                 lambda steps: bar.advance(bar_task, steps), lambda note: bar.update(bar_task, note=note)
             )
@@ -179,6 +183,7 @@ class _Row:
     task: Segmentation | Classification
     of: str
     design: Design
+    reuse: Path | None = None
 
     def run(self, advance: Callable[[int], None], note: Callable[[str], None]) -> tuple[Outcomes, Counted]:
         """Outcomes of every arm, draw and seed; what was done before is read."""
@@ -218,7 +223,13 @@ class _Row:
         key, binding = Key(self.row.size, draw, number, name), self._binding(folder, name, draw, number)
         width = len(self.task.parts)
         budget = self.design.budget
-        kept = read_result(self.out, key, binding, (len(loaded.test.images), width))
+        shape = (len(loaded.test.images), width)
+        kept = read_result(self.out, key, binding, shape)
+        if kept is None and self.reuse is not None and name in arms.WITHOUT_SYNTHETIC:
+            kept = read_result(self.reuse, key, binding, shape, "reuse")
+            if kept is None:
+                raise MedsynthError(f"reuse holds no {key.path(self.reuse).name}: measure without reuse")
+            write_result(self.out, key, binding, kept)
         if kept is not None:
             advance(budget.steps)
             return kept
@@ -249,6 +260,5 @@ class _Row:
         design = self.design.to_json()
         for unrelated in ("seeds", "resamples"):
             del design[unrelated]
-        return sha256_json(
-            [folder.sha256, folder.preparation.sha256, self.task.name, self.of, name, draw, number, design]
-        )
+        samples = None if name in arms.WITHOUT_SYNTHETIC else folder.sha256
+        return sha256_json([samples, folder.preparation.sha256, self.task.name, self.of, name, draw, number, design])

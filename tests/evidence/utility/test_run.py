@@ -89,6 +89,32 @@ def test_results_of_other_settings_are_not_taken(quick, samples, blob_cases):
     kept.write_bytes(whole)
 
 
+def test_another_generator_is_measured_with_the_real_arms_of_the_first(
+    quick, write_draws, blob_cases, tmp_path, monkeypatch
+):
+    out, first = quick
+    other = write_draws(tmp_path / "other", draws=2, count=20)
+    trained = []
+    whole = run.Segmentation.outcome
+    monkeypatch.setattr(run.Segmentation, "outcome", lambda self, *given: trained.append(1) or whole(self, *given))
+    found = measure_utility(other, blob_cases.path, tmp_path / "second", reuse=out, **QUICK)
+    assert len(trained) == 2 * 2 * 5
+    anew = measure_utility(other, blob_cases.path, tmp_path / "anew", **QUICK)
+    assert found.content == anew.content
+    of = {arm["name"]: arm["scores"] for arm in first.content["rows"][0]["arms"]}
+    same = {arm["name"] for arm in found.content["rows"][0]["arms"] if arm["scores"] == of[arm["name"]]}
+    assert same >= {arms.REAL, arms.AUGMENTED, arms.AGAIN, arms.MORE}
+    assert arms.SYNTHETIC not in same
+
+
+def test_what_cannot_be_reused_is_refused(quick, samples, blob_cases, tmp_path):
+    changed = {**QUICK, "budget": Budget(steps=4, batch=4)}
+    with pytest.raises(MedsynthError, match=r"reuse holds results of other .* choose another reuse"):
+        measure_utility(samples, blob_cases.path, tmp_path / "a", reuse=quick[0], **changed)
+    with pytest.raises(MedsynthError, match=r"reuse holds no n12-draw0-seed2-real\.json: measure without reuse"):
+        measure_utility(samples, blob_cases.path, tmp_path / "b", seeds=3, reuse=quick[0], **QUICK)
+
+
 def test_classification_without_label_maps(write_draws, blob_cases, tmp_path):
     samples = write_draws(tmp_path / "s", labels=False, draws=1)
     quick = {**QUICK, "budget": Budget(steps=40, batch=8), "augmentation": Augmenter(shift=0, scale=0)}
