@@ -62,12 +62,12 @@ def test_chest_xray_text(make_cases, tmp_path):
 
 def test_hippocampus_gan(make_cases, tmp_path):
     cases = make_cases(tmp_path / "cases", patients=20, units="arbitrary", shape=(12, 10, 9), affine=np.eye(4))
-    small = ("data.resampling.size=[8,12,10]", "model.features=[16,16]", "discriminator.features=[16,16]")
+    small = ("data.resampling.size=[8,12,20]", "model.features=[16,16]", "discriminator.features=[16,16]")
     run = train(cases, tmp_path / "run", "hippocampus_gan", *small, "data.split.validation=0.2")
     generate(run, tmp_path / "out", count=2, progress=False)
     for record in read_records(tmp_path / "out" / "samples.jsonl", SampleRecord):
         assert set(record.channels) == {"image", "label"}
-        assert record.geometry.shape == (8, 12, 10)
+        assert record.geometry.shape == (8, 12, 20)
 
 
 def test_chest_xray_gan(make_cases, tmp_path):
