@@ -8,10 +8,11 @@ reads what is finished: PLAN.csv has one row a trained run, with the columns kin
 evaluation (the evaluation.json of its samples), and, each where there is one, times (of `time`), training_minutes and
 usefulness (a number that `evaluate` printed of its samples). Heavy work is so done apart, and each seed once.
 
-Every line that all evaluations have (each check, each label) becomes a row: for each kind the mean over seeds and
-their standard deviation with its 95% interval (chi squared), the seeds that meet the bar, and the difference of the
-means with Welch's interval. Fewer than 3 seeds of a kind have no spread: "not measurable". A line that no bad case of
-its size fails was "not measurable" in its evaluation and stays so here. The bar beside a row is that of the reals.
+Every line that all evaluations have (each check on each kind of features, each label, a segmenter's) becomes a row:
+for each kind the mean over seeds and their standard deviation with its 95% interval (chi squared), the seeds that meet
+the bar, and the difference of the means with Welch's interval. Fewer than 3 seeds of a kind have no spread: "not
+measurable". A line that no bad case of its size fails was "not measurable" in its evaluation and stays so here. The
+bar beside a row is that of the reals.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import csv
 import json
 import math
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,7 +66,8 @@ def difference(first: Sequence[float], second: Sequence[float]) -> tuple[float, 
     if np.ptp(first) == np.ptp(second) == 0:
         apart = float(first[0] - second[0])
         return apart, apart
-    interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # where one side has no spread
+        interval = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
     return float(interval.low), float(interval.high)
 
 
@@ -93,12 +96,16 @@ def read_plan(path: Path) -> list[dict[str, Any]]:
 
 
 def _numbers(content: Mapping[str, Any], row: Mapping[str, str], folder: Path) -> dict[str, Any]:
-    lines = {
-        " ".join(part for part in (group["name"], channel["name"], line["check"], line["subject"]) if part): line
+    named = [
+        (_name(group["name"], channel["name"], line), line)
         for group in content["groups"]
         for channel in group["channels"]
         for line in channel["lines"]
-    }
+    ]
+    named += [(_name("", "", line), line) for line in (content.get("segmenter") or {"lines": []})["lines"]]
+    lines = dict(named)
+    if len(lines) < len(named):
+        raise MedsynthError("an evaluation of the plan has two lines of one name; make it anew with this version")
     controls = [each for group in content["groups"] for channel in group["channels"] for each in channel["controls"]]
     other = {"bad cases that no check rejects": float(sum(not each["rejected_by"] for each in controls))}
     if row.get("times"):
@@ -108,6 +115,11 @@ def _numbers(content: Mapping[str, Any], row: Mapping[str, str], folder: Path) -
         if row.get(column):
             other[name] = float(row[column])
     return {"lines": lines, "other": other}
+
+
+def _name(group: str, channel: str, line: Mapping[str, Any]) -> str:
+    features = f"on {line['features']}" if line["features"] else ""
+    return " ".join(part for part in (group, channel, line["check"], features, line["subject"]) if part)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from medsynth.errors import MedsynthError
 
 
 def evaluation(value, verdict="met", samples=64, cases="c"):
-    line = {"check": "MMD", "subject": "", "value": value, "low": None, "high": 0.1, "verdict": verdict}
+    line = {"check": "MMD", "features": "haar", "subject": "", "value": value, "low": None, "high": 0.1}
+    line["verdict"] = verdict
     channels = [{"name": "image", "lines": [line], "controls": [{"rejected_by": []}, {"rejected_by": ["MMD"]}]}]
     return {"inputs": {"cases_sha256": cases, "samples": samples}, "groups": [{"name": "all", "channels": channels}]}
 
@@ -53,13 +54,34 @@ def test_a_table(tmp_path):
         for seed in range(3)
     ]
     line, unrejected, minutes = compare(read_plan(plan(tmp_path, rows)))
-    assert line["name"] == "all image MMD"
+    assert line["name"] == "all image MMD on haar"
     assert line["kinds"]["gan"]["spread"]["mean"] == pytest.approx(0.31)
     assert line["kinds"]["gan"]["spread"]["std"] == pytest.approx(0.01)
     assert line["kinds"]["diffusion"]["met"] == 3
     assert line["difference"][0] > 0.2
     assert unrejected["kinds"]["gan"]["spread"]["mean"] == 1
     assert minutes["kinds"]["gan"]["spread"]["mean"] == 60
+
+
+def test_lines_of_two_kinds_of_features_and_of_a_segmenter_stay_apart(tmp_path):
+    rows = []
+    for seed in range(3):
+        content = evaluation(0.1)
+        (channel,) = content["groups"][0]["channels"]
+        channel["lines"].append({**channel["lines"][0], "features": "radiomics", "value": 0.9})
+        dice = {"check": "Dice", "features": "", "subject": "label 1", "value": 0.7, "low": 0.9, "high": None}
+        content["segmenter"] = {"lines": [{**dice, "verdict": "missed"}]}
+        rows.append({"kind": "gan", "seed": seed, "content": content})
+    path = plan(tmp_path, rows)
+    found = {each["name"]: each["kinds"]["gan"]["spread"]["mean"] for each in compare(read_plan(path))}
+    assert found.pop("bad cases that no check rejects") == 1
+    assert found == pytest.approx(
+        {"all image MMD on haar": 0.1, "all image MMD on radiomics": 0.9, "Dice label 1": 0.7}
+    )
+    channel["lines"].append(channel["lines"][0])
+    (tmp_path / "0.json").write_text(json.dumps(content))
+    with pytest.raises(MedsynthError, match="two lines of one name"):
+        read_plan(path)
 
 
 def test_what_no_control_fails_stays_not_measurable(tmp_path):
