@@ -86,6 +86,16 @@ def test_a_label_follows_its_image(rank):
     assert moved > 1
 
 
+@pytest.mark.parametrize(("rank", "least"), [(2, 0.85), (3, 0.8)])
+def test_a_turn_keeps_fine_detail(rank, least):
+    """Of white noise, the finest that there is; linear interpolation leaves 0.67 of it in 2D and 0.55 in 3D."""
+    x = torch.randn((1, *(32,) * rank), generator=torch.Generator().manual_seed(0))
+    plan = Augmentation(rotate=10, probability=1)
+    inner = (slice(None), *(slice(8, 24),) * rank)
+    kept = np.mean([float(plan(x, rng(seed)).x[inner].std() / x[inner].std()) for seed in range(10)])
+    assert least < kept < 1
+
+
 def test_turn_and_size_are_as_told():
     """The gradient of a ramp turns by the angle and shrinks by the size that the network is told."""
     ramps = torch.stack(torch.meshgrid(*[torch.arange(-8.0, 9)] * 2, indexing="ij"))
