@@ -6,7 +6,8 @@
 `time` makes samples with a run, one at a time and in a batch, and writes how long one takes on this machine. `table`
 reads what is finished: PLAN.csv has one row a trained run, with the columns kind (gan, diffusion, or any word), seed,
 evaluation (the evaluation.json of its samples), and, each where there is one, times (of `time`), training_minutes and
-usefulness (a number that `evaluate` printed of its samples). Heavy work is so done apart, and each seed once.
+usefulness (a number, such as the mean of the `scores` of the arm "synthetic" in utility.json for the draw of that
+checkpoint). Heavy work is so done apart, and each seed once.
 
 Every line that all evaluations have (each check on each kind of features, each label, a segmenter's) becomes a row:
 for each kind the mean over seeds and their standard deviation with its 95% interval (chi squared), the seeds that meet

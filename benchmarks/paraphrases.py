@@ -7,7 +7,7 @@ of FILE (paraphrases.csv) that often, and FOLDER/map.json, the class that each s
     python benchmarks/obedience_class.py CASES SAMPLES --out JUDGE --map FOLDER/map.json --least 0.8
 
 The sentences were fixed before the first training of `experiment=chest_xray_text`; none of them is among its own.
-Those of paraphrases_second.csv were written by somebody who had seen neither these nor the experiment's.
+Those of paraphrases_second.csv were written without sight of these and of the experiment's.
 
 It also prints which of them the frozen encoder's vectors alone set apart, with nothing learnt of images: a ridge
 classifier of the experiment's training sentences (`--of EXPERIMENT.yaml`). What it misreads, no generator that is told
