@@ -24,7 +24,7 @@ from medsynth.models.conditioner import Asked
 from medsynth.models.model import DiffusionModel
 
 _FAR = 1e6
-_RETURN_LOW, _RETURN_HIGH = 0.002, 2.0
+_RETURN_LOW, _RETURN_HIGH = 0.002, 1.0
 """Levels between which time travel goes back, in standard deviations of the data. Neighbouring voxels agree at low
 noise alone: with a lowest level of 0.1 a seam is left on radiographs."""
 
