@@ -1,8 +1,9 @@
 """Do few steps of a sampler make what the chain of DDPM makes of the same model? 2D, at least 256 samples.
 
-`python benchmarks/equivalence.py RUN CASES --out FOLDER [--samples 256]` makes samples by the ancestral chain in
-1,000 steps (linear betas, small variance, clipped to [-1, 1]; Ho et al. 2020) and as many of other seeds by each
-of the samplers below, and compares them in the features of `medsynth evaluate`, fixed on real training images.
+`python benchmarks/equivalence.py RUN CASES --out FOLDER [--samples 256] [--precision bf16]` makes samples by the
+ancestral chain in 1,000 steps (linear betas, small variance, clipped to [-1, 1]; Ho et al. 2020) and as many of other
+seeds by each of the samplers below, and compares them in the features of `medsynth evaluate`, fixed on real training
+images.
 
 The margin, stated before any of it was run: a sampler is equivalent to the chain where the squared MMD between
 the two sets, at the upper end of its 95% interval, is at most a half of the squared MMD between the chain's set and
@@ -16,6 +17,7 @@ The chain's samples are kept in FOLDER; the same command goes on where it was st
 """
 
 import argparse
+import dataclasses
 import functools
 import sys
 from pathlib import Path
@@ -97,7 +99,7 @@ def measure(model: DiffusionModel, chosen: argparse.Namespace) -> list[Row]:
     def test(x: NDArray[np.float64], y: NDArray[np.float64], **settings: Any) -> MMDTest:
         return mmd_test(x, y, features.bandwidth, rng=np.random.default_rng(0), **settings)
 
-    chain = made(model, "the chain", CHAIN, chosen.seed, chosen)
+    chain = made(model, "the chain", dataclasses.replace(CHAIN, precision=chosen.precision), chosen.seed, chosen)
     seen = features(chain)
     from_real = test(seen, real, y_owners=owners)
 
@@ -107,7 +109,9 @@ def measure(model: DiffusionModel, chosen: argparse.Namespace) -> list[Row]:
         return Row(name, to_chain, test(own, real, y_owners=owners), to_chain.high <= MARGIN * from_real.low)
 
     rows = [Row("the chain, 1000", MMDTest(0, 0, 0, 1, 0), from_real, True)]
-    rows += [row(name, made(model, name, plan, chosen.seed + 1, chosen), seen) for name, plan in TRIED.items()]
+    for name, plan in TRIED.items():
+        plan = dataclasses.replace(plan, precision=chosen.precision)
+        rows.append(row(name, made(model, name, plan, chosen.seed + 1, chosen), seen))
     blurred = np.stack([gaussian_filter(image, 1.0) for image in chain])
     rows.append(row("control: the chain, blurred", blurred, seen))
     half = len(chain) // 2
@@ -123,6 +127,7 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", default="fp32", help="of the network, for all of them: fp32 or bf16")
     parser.add_argument("--threads", type=int, default=None)
     chosen = parser.parse_args()
     if chosen.samples < 32 or chosen.batch < 1:
