@@ -36,9 +36,11 @@ def write_result(out: Path, key: Key, binding: str, outcome: NDArray[np.float64]
 
 
 def read_result(
-    out: Path, key: Key, binding: str, shape: Sequence[int], called: str = "out"
+    out: Path, key: Key, binding: str, shape: Sequence[int] | None, called: str = "out"
 ) -> NDArray[np.float64] | None:
-    """An outcome that was kept; None where there is none. `called`: the key that names the folder.
+    """An outcome that was kept; None where there is none.
+
+    `shape` is what it has to be, None where that is not known yet; `called` is the key that names the folder.
 
     Raises:
         MedsynthError: it is of another command, or cannot be read.
@@ -52,6 +54,6 @@ def read_result(
         same = content["schema"] == "medsynth.utility_result/1" and content["binding"] == binding
     except (OSError, ValueError, KeyError, TypeError):
         raise MedsynthError(f"{path.name} in {called} cannot be read; delete it, and it is made anew") from None
-    if not same or outcome.shape != tuple(shape):
+    if not same or (shape is not None and outcome.shape != tuple(shape)):
         raise MedsynthError(f"{called} holds results of other samples, cases or settings; choose another {called}")
     return outcome

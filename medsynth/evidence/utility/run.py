@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,12 +136,14 @@ def measure_utility(
         raise MedsynthError("device is auto, cpu or cuda")
     rows = find_rows(samples, cases, runs)
     chosen = choose_task(task, of, rows, None if device == "auto" else device)
+    of_rows = [_Row(row, cases, out, chosen, of, design, reuse) for row in rows]
+    for found in of_rows:
+        found.require_reusable()
     trainings = sum(len(row.folders) * seeds * len(_arms(row)) for row in rows)
     tested, counted = [], []
     with progress_bar(progress) as bar:
         bar_task = bar.add_task("training networks", total=trainings * design.budget.steps, note="")
-        for row in rows:
-            found = _Row(row, cases, out, chosen, of, design, reuse)
+        for found in of_rows:
             result, count = found.run(
                 lambda steps: bar.advance(bar_task, steps), lambda note: bar.update(bar_task, note=note)
             )
@@ -205,6 +208,27 @@ class _Row:
         stacked = {name: np.array(of_draws) for name, of_draws in outcomes.items()}
         return Outcomes(stacked, test.targets, test.owners), counted
 
+    def require_reusable(self) -> None:
+        """Before anything is trained: `out` keeps to its `reuse`, and a late refusal would cost what was trained.
+
+        Raises:
+            MedsynthError: a network that saw no synthetic image is neither in `out` nor in `reuse`.
+        """
+        if self.reuse is None:
+            return
+        names = [name for name in _arms(self.row) if name in arms.WITHOUT_SYNTHETIC]
+        for (draw, folder), name, number in product(enumerate(self.row.folders), names, self._seeds):
+            key = Key(self.row.size, draw, number, name)
+            if not key.path(self.out).exists():
+                self._reused(self.reuse, key, self._binding(folder, name, draw, number), None)
+
+    @staticmethod
+    def _reused(reuse: Path, key: Key, binding: str, shape: tuple[int, int] | None) -> NDArray[np.float64]:
+        kept = read_result(reuse, key, binding, shape, "reuse")
+        if kept is None:
+            raise MedsynthError(f"reuse holds no {key.path(reuse).name}: measure without reuse")
+        return kept
+
     @property
     def _seeds(self) -> Sequence[int]:
         return range(self.design.seeds)
@@ -226,9 +250,7 @@ class _Row:
         shape = (len(loaded.test.images), width)
         kept = read_result(self.out, key, binding, shape)
         if kept is None and self.reuse is not None and name in arms.WITHOUT_SYNTHETIC:
-            kept = read_result(self.reuse, key, binding, shape, "reuse")
-            if kept is None:
-                raise MedsynthError(f"reuse holds no {key.path(self.reuse).name}: measure without reuse")
+            kept = self._reused(self.reuse, key, binding, shape)
             write_result(self.out, key, binding, kept)
         if kept is not None:
             advance(budget.steps)

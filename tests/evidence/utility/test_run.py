@@ -115,6 +115,13 @@ def test_what_cannot_be_reused_is_refused(quick, samples, blob_cases, tmp_path):
         measure_utility(samples, blob_cases.path, tmp_path / "b", seeds=3, reuse=quick[0], **QUICK)
 
 
+def test_a_draw_that_reuse_lacks_is_told_before_anything_is_trained(quick, write_draws, blob_cases, tmp_path):
+    samples = write_draws(tmp_path / "s", draws=3)
+    with pytest.raises(MedsynthError, match=r"reuse holds no n12-draw2-seed0-"):
+        measure_utility(samples, blob_cases.path, tmp_path / "out", reuse=quick[0], **QUICK)
+    assert not (tmp_path / "out").exists()
+
+
 def test_classification_without_label_maps(write_draws, blob_cases, tmp_path):
     samples = write_draws(tmp_path / "s", labels=False, draws=1)
     quick = {**QUICK, "budget": Budget(steps=40, batch=8), "augmentation": Augmenter(shift=0, scale=0)}
