@@ -43,7 +43,7 @@ def read_result(
     `shape` is what it has to be, None where that is not known yet; `called` is the key that names the folder.
 
     Raises:
-        MedsynthError: it is of another command, or cannot be read.
+        MedsynthError: it is of another command or version, or cannot be read.
     """
     path = key.path(out)
     if not path.exists():
@@ -55,5 +55,8 @@ def read_result(
     except (OSError, ValueError, KeyError, TypeError):
         raise MedsynthError(f"{path.name} in {called} cannot be read; delete it, and it is made anew") from None
     if not same or (shape is not None and outcome.shape != tuple(shape)):
-        raise MedsynthError(f"{called} holds results of other samples, cases or settings; choose another {called}")
+        raise MedsynthError(
+            f"{called} holds results of other samples, cases or settings, or of another version of medsynth; choose "
+            f"another {called}"
+        )
     return outcome

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from medsynth import __version__
 from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError
 from medsynth.evidence.augmenting import Augmenter
@@ -283,4 +284,5 @@ class _Row:
         for unrelated in ("seeds", "resamples"):
             del design[unrelated]
         samples = None if name in arms.WITHOUT_SYNTHETIC else folder.sha256
-        return sha256_json([samples, folder.preparation.sha256, self.task.name, self.of, name, draw, number, design])
+        saw = [samples, folder.preparation.sha256, self.task.name, self.of, name, draw, number, design]
+        return sha256_json([__version__, *saw])

@@ -115,6 +115,21 @@ def test_what_cannot_be_reused_is_refused(quick, samples, blob_cases, tmp_path):
         measure_utility(samples, blob_cases.path, tmp_path / "b", seeds=3, reuse=quick[0], **QUICK)
 
 
+@pytest.mark.parametrize(("split", "settings"), [({"seed": 1}, {}), ({}, {"seed": 1}), ({}, {"of": "kind"})])
+def test_networks_of_other_patients_or_settings_are_not_reused(
+    quick, write_draws, blob_cases, tmp_path, split, settings
+):
+    samples = write_draws(tmp_path / "s", draws=2, **split)
+    with pytest.raises(MedsynthError, match=r"reuse holds results of other samples, cases or settings"):
+        measure_utility(samples, blob_cases.path, tmp_path / "out", reuse=quick[0], **{**QUICK, **settings})
+
+
+def test_networks_of_another_version_are_not_reused(quick, samples, blob_cases, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "__version__", "0.0.0")
+    with pytest.raises(MedsynthError, match=r"reuse holds results of .* another version"):
+        measure_utility(samples, blob_cases.path, tmp_path / "out", reuse=quick[0], **QUICK)
+
+
 def test_a_draw_that_reuse_lacks_is_told_before_anything_is_trained(quick, write_draws, blob_cases, tmp_path):
     samples = write_draws(tmp_path / "s", draws=3)
     with pytest.raises(MedsynthError, match=r"reuse holds no n12-draw2-seed0-"):
