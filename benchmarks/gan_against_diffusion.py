@@ -114,8 +114,18 @@ def _numbers(content: Mapping[str, Any], row: Mapping[str, str], folder: Path) -
         other |= {"seconds a sample, alone": times["alone"], "seconds a sample, in a batch": times["batch"]}
     for column, name in (("training_minutes", "minutes of training"), ("usefulness", "usefulness")):
         if row.get(column):
-            other[name] = float(row[column])
+            other[name] = _number(column, row[column])
     return {"lines": lines, "other": other}
+
+
+def _number(column: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise MedsynthError(f"{column} of the plan is no number; leave the cell empty where there is none")
+    return number
 
 
 def _name(group: str, channel: str, line: Mapping[str, Any]) -> str:

@@ -84,6 +84,13 @@ def test_lines_of_two_kinds_of_features_and_of_a_segmenter_stay_apart(tmp_path):
         read_plan(path)
 
 
+@pytest.mark.parametrize("text", ["n/a", "nan"])
+def test_a_cell_that_is_no_number_is_told(tmp_path, text):
+    row = {"kind": "gan", "seed": 0, "content": evaluation(0.1), "usefulness": text}
+    with pytest.raises(MedsynthError, match="usefulness of the plan is no number"):
+        read_plan(plan(tmp_path, [row]))
+
+
 def test_what_no_control_fails_stays_not_measurable(tmp_path):
     rows = [{"kind": "gan", "seed": seed, "content": evaluation(0.1, "not measurable")} for seed in range(3)]
     line, _ = compare(read_plan(plan(tmp_path, rows)))
