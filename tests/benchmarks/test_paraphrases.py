@@ -1,4 +1,4 @@
-"""Sentences that the encoder's vectors set apart are read, sentences told the other way round are not, none was taught."""
+"""Sentences that the encoder's vectors set apart are read, the other way round they are not, and none was taught."""
 
 import csv
 import json

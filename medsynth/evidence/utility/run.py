@@ -21,7 +21,7 @@ from medsynth.evidence.utility.loading import Loaded, choose_task, load
 from medsynth.evidence.utility.report import Counted, summary_text, utility_json
 from medsynth.evidence.utility.results import Key, read_result, write_result
 from medsynth.evidence.utility.tasks import Budget, Classification, Segmentation
-from medsynth.files import sha256_json, write_json
+from medsynth.files import sha256_file, sha256_json, write_json
 from medsynth.records import CASES_FILE, CaseRecord, read_records
 
 UTILITY_FILE, FIGURE_FILE = "utility.json", "utility.png"
@@ -160,7 +160,7 @@ def measure_utility(
         judged,
         counted,
         chosen,
-        settings={**design.to_json(), "of": of, "mixing": _mixing(share)},
+        settings={**design.to_json(), "of": of, "mixing": _mixing(share), "reuse": _source(reuse)},
         presumed=any(r.patient_source == "presumed" for r in read_records(cases / CASES_FILE, CaseRecord)),
     )
     utility_figure(out / FIGURE_FILE, content["rows"], chosen.score_name)
@@ -171,6 +171,11 @@ def measure_utility(
 def _mixing(share: float) -> str:
     kind = "within either kind all are drawn alike"
     return f"each place of a batch holds a synthetic image with probability {share:g}; {kind}"
+
+
+def _source(reuse: Path | None) -> str | None:
+    """SHA-256 of the result that networks were taken from."""
+    return None if reuse is None else sha256_file(reuse / UTILITY_FILE)
 
 
 def _arms(row: Row) -> tuple[str, ...]:

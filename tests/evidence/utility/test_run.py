@@ -11,6 +11,7 @@ from medsynth.evidence.augmenting import Augmenter
 from medsynth.evidence.utility import arms, run
 from medsynth.evidence.utility.run import measure_utility
 from medsynth.evidence.utility.tasks import Budget
+from medsynth.files import sha256_file
 
 QUICK = {"budget": Budget(steps=3, batch=4), "resamples": 100, "device": "cpu", "progress": False}
 
@@ -100,7 +101,10 @@ def test_another_generator_is_measured_with_the_real_arms_of_the_first(
     found = measure_utility(other, blob_cases.path, tmp_path / "second", reuse=out, **QUICK)
     assert len(trained) == 2 * 2 * 5
     anew = measure_utility(other, blob_cases.path, tmp_path / "anew", **QUICK)
+    said, unsaid = found.content.pop("settings"), anew.content.pop("settings")
     assert found.content == anew.content
+    assert said == {**unsaid, "reuse": sha256_file(out / run.UTILITY_FILE)}
+    assert unsaid["reuse"] is None
     of = {arm["name"]: arm["scores"] for arm in first.content["rows"][0]["arms"]}
     same = {arm["name"] for arm in found.content["rows"][0]["arms"] if arm["scores"] == of[arm["name"]]}
     assert same >= {arms.REAL, arms.AUGMENTED, arms.AGAIN, arms.MORE}
