@@ -8,17 +8,8 @@ import torch
 from torch import Tensor
 
 from medsynth.diffusion.denoiser import Denoiser
-from medsynth.diffusion.editing import (
-    Project,
-    between,
-    inverted,
-    keep_outside,
-    projected,
-    start,
-    strength_grid,
-    travelled,
-    varied,
-)
+from medsynth.diffusion.editing import between, inverted, start, strength_grid, travelled, varied
+from medsynth.diffusion.projections import Project, keep_outside, projected
 from medsynth.diffusion.samplers import Sampler
 from medsynth.models.conditioner import Asked
 from medsynth.models.model import DiffusionModel
@@ -38,26 +29,27 @@ class KeepOutside:
         known: (B, C, *spatial) in model units, on the model's device.
         mask: bool, broadcasts to it; true where to make anew.
         returns: how often the sampler goes back, see `travelled`.
+        reach: how far the error seen outside is taken off inside, in voxels, see `keep_outside`.
     """
 
     model: DiffusionModel
     known: Tensor
     mask: Tensor
     returns: int
+    reach: float = 0.0
 
-    @property
-    def project(self) -> Project:
+    def project(self, reach: float = 0.0) -> Project:
         """On latents: the mask is one of voxels."""
-        keep = keep_outside(self.known, self.mask)
+        keep = keep_outside(self.known, self.mask, reach)
         return lambda z: self.model.encode(keep(self.model.decode(z)))
 
     def denoiser(self, denoise: Denoiser) -> Denoiser:
         """See Edit."""
-        return projected(denoise, self.project)
+        return projected(denoise, self.project(self.reach))
 
     def begin(self, free: Tensor, noise: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
         """See Edit."""
-        return start(free, noise, float(grid[0]), self.project), grid
+        return start(free, noise, float(grid[0]), self.project()), grid
 
     def sampler(self, sampler: Sampler) -> Sampler:
         """See Edit."""

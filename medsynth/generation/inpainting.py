@@ -25,6 +25,9 @@ from medsynth.models.layout import LabelChannel
 from medsynth.models.model import DiffusionModel
 from medsynth.records import Record
 
+_REACH = 1.5
+"""Voxels of the run's grid over which what the estimate gets wrong outside of the mask is taken off inside."""
+
 
 class Inpainting:
     """The regions of one batch.
@@ -73,7 +76,8 @@ class Inpainting:
                     x[images:] = self._edited_channels(layout.label, layout.label.decode(x[images:]), name)
             known.append(x)
             masks_.append(mask)
-        return KeepOutside(self.model, torch.stack(known).to(device), torch.stack(masks_).to(device), self.plan.returns)
+        given, free = torch.stack(known).to(device), torch.stack(masks_).to(device)
+        return KeepOutside(self.model, given, free, self.plan.returns, _REACH)
 
     def finished(self, number: int, x: Tensor) -> Made:
         """Sample `number` of the batch in its scan's own grid: outside of the mask the same stored values.

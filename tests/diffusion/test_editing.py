@@ -8,18 +8,9 @@ import pytest
 import torch
 
 from medsynth.diffusion.denoiser import Condition
-from medsynth.diffusion.editing import (
-    between,
-    inverted,
-    keep_outside,
-    projected,
-    start,
-    strength_grid,
-    travelled,
-    varied,
-    with_means,
-)
+from medsynth.diffusion.editing import between, inverted, start, strength_grid, travelled, varied
 from medsynth.diffusion.grids import karras_grid
+from medsynth.diffusion.projections import keep_outside, projected, with_means
 from medsynth.diffusion.samplers import ancestral, dpmpp_2m, dpmpp_2m_sde, euler, heun
 from medsynth.diffusion.unipc import unipc
 from medsynth.errors import MedsynthError
