@@ -48,6 +48,7 @@ TRIED: dict[str, SamplingPlan] = {
     "dpmpp_2m, 20": SamplingPlan(name="dpmpp_2m", steps=20),
     "unipc, 20": SamplingPlan(name="unipc", steps=20),
     "dpmpp_2m_sde, 40": SamplingPlan.usual("dpmpp_2m_sde"),
+    "dpmpp_2m_sde, 20": SamplingPlan.usual("dpmpp_2m_sde", steps=20),
     "ancestral, 50": SamplingPlan.usual("ancestral", steps=50),
     "control: euler, 5": SamplingPlan(name="euler", steps=5),
 }

@@ -72,7 +72,7 @@ class EditPlan:
     split: Literal["train", "validation", "test"] | None = None
     mask: MaskPlan = field(default_factory=MaskPlan)
     label: str = "new"
-    returns: int = 29
+    returns: int = 19
     strength: float = 0.5
     amount: float = 0.5
     share: float = 0.5
