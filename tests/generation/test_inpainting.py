@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from medsynth.data.nifti import Stored, read_nifti, read_stored, write_stored
 from medsynth.errors import MedsynthError
@@ -110,6 +111,24 @@ def test_a_removed_label_gives_way_to_the_nearest_in_mm():
     assert Inpainting._without(above, Geometry(above.shape, np.diag([5, 5, 1.0, 1])), [2])[2, 2, 1] == 1
     with pytest.raises(MedsynthError, match="nothing but the labels"):
         Inpainting._without(np.full((2, 2), 3), Geometry.centred((2, 2), (1, 1)), [3])
+
+
+def test_what_is_wrong_outside_is_taken_off_just_inside_and_not_where_sampling_starts(trained):
+    run = trained("joint")
+    parents = maker_of(run, run.parent / "cases", EditPlan(edit="variations")).parents
+    model = load_run(run, device="cpu").model
+    edit = Inpainting(model, parents, inpaint(slab=(0, 0, 5)), ["case000"]).edit()
+    wrong = model.encode(edit.known + 0.5)
+    nothing = torch.zeros(1)
+    left = (model.decode(edit.denoiser(lambda x, sigma, condition: wrong)(wrong, nothing, None)) - edit.known)[0, 0]
+    inside = edit.mask[0, 0].any(dim=2).any(dim=1).nonzero().flatten()
+    assert 0 < len(inside) < edit.mask.shape[2]
+    edge, deep = int(inside[-1]), int(inside[0])
+    assert left[~edit.mask[0, 0]].abs().max() < 1e-5
+    assert left[edge].abs().max() < 0.25
+    assert left[deep].max() > 0.49
+    start, _ = edit.begin(wrong, torch.zeros_like(wrong), torch.tensor([1.0, 0.0]))
+    assert (model.decode(start) - edit.known)[edit.mask.expand_as(edit.known)].min() > 0.49
 
 
 @pytest.mark.parametrize(("what", "known"), [("keep", 1), ("remove", 0)])
