@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from medsynth.diffusion.denoiser import Condition, Denoiser
 
 Project = Callable[[Tensor], Tensor]
-"""z -> the nearest that agrees with what is known, (B, C, *spatial) -> the same shape."""
+"""z -> what agrees with what is known, (B, C, *spatial) -> the same shape."""
 
 
 def projected(denoise: Denoiser, project: Project) -> Denoiser:
@@ -61,13 +61,14 @@ def keep_outside(known: Tensor, mask: Tensor, reach: float = 0.0) -> Project:
     if reach < 0:
         raise ValueError("the reach is 0 or more voxels")
 
+    share = None
+    if reach:
+        share = _smoothed(torch.where(mask, 0.0, torch.ones_like(known)), reach).clamp(min=0.5)
+
     def project(z: Tensor) -> Tensor:
         outside = known.to(z.dtype)
-        if reach:
-            inside = mask.expand(z.shape)
-            wrong = _smoothed(torch.where(inside, 0.0, outside - z), reach)
-            share = _smoothed((~inside).to(z.dtype), reach)
-            z = z + wrong / share.clamp(min=0.5)
+        if share is not None:
+            z = z + _smoothed(torch.where(mask, 0.0, outside - z), reach) / share
         return torch.where(mask, z, outside)
 
     return project

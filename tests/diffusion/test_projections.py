@@ -26,9 +26,8 @@ def test_an_offset_goes_at_the_edge_and_stays_far_inside(spatial):
     inside = found[:, :, 8:]
     assert (found[:, :, :8] == 0).all()
     weights = torch.exp(-(torch.arange(-3.0, 4.0, dtype=torch.float64) ** 2) / 4.5)
-    shares = [
-        float(weights[into + 1 + 3 :].sum() / weights.sum()) for into in range(3)
-    ]  # of the known, 1 to 3 rows away
+    # Of the known, in the rows 1, 2 and 3 away from it.
+    shares = [float(weights[4 + into :].sum() / weights.sum()) for into in range(3)]
     for into, share in enumerate(shares):
         torch.testing.assert_close(inside[:, :, into], torch.full_like(inside[:, :, into], 0.7 * (1 - share / 0.5)))
     torch.testing.assert_close(inside[:, :, 3:], torch.full_like(inside[:, :, 3:], 0.7))
