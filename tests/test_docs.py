@@ -123,6 +123,18 @@ def test_every_field_of_a_record_is_explained(record: type) -> None:
     assert [field for field in fields if f"`{above}{field}`" not in page] == []
 
 
+def test_every_option_of_a_training_is_on_the_page_of_the_experiments() -> None:
+    page = (ROOT / "docs" / "how-to" / "experiments.md").read_text()
+    options = {
+        f"{group}={path.stem}": path.stem
+        for group in groups(read_config("train"))
+        for path in (ROOT / "conf" / group).glob("*.yaml")
+        if path.stem != "base"
+    }
+    assert {"experiment=ddpm", "model=controlled", "text_encoder=minilm"} <= set(options)
+    assert [name for name, option in options.items() if f"`{option}`" not in page] == []
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_key_is_on_the_page_of_the_configuration(verb: str) -> None:
     page = (ROOT / "docs" / "reference" / "configuration.md").read_text()
