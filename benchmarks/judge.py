@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.networks.nets import DenseNet
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -50,6 +51,13 @@ def share_presumed(cases: Sequence[PreparedCase]) -> float:
 def one_by_one(samples: Samples) -> list[dict[str, NDArray[Any]]]:
     """The images of each sample by channel, as those of a prepared case."""
     return [{name: stack[row] for name, stack in samples.images.items()} for row in range(len(samples.records))]
+
+
+def small_network(rank: int, channels: int, outputs: int, seed: int) -> nn.Module:
+    """An untrained DenseNet of few features with weights of `seed`: (B, channels, *spatial) -> (B, outputs)."""
+    torch.manual_seed(seed)
+    network: nn.Module = DenseNet(rank, channels, outputs, init_features=16, growth_rate=12, block_config=(3, 4, 4))
+    return network
 
 
 def trained(

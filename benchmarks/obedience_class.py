@@ -33,8 +33,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from judge import common_preparation, one_by_one, scores, share_presumed, trained
-from monai.networks.nets import DenseNet
+from judge import common_preparation, one_by_one, scores, share_presumed, small_network, trained
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from verdict import DRAWS, REAL, Found, Interval, Row, conclude, difference, unfit, wilson
@@ -112,8 +111,7 @@ def classifiers(x: Tensor, y: Tensor, chosen: argparse.Namespace, key: str) -> l
     weights, augment = 1 / torch.bincount(y)[y], Augmenter()
 
     def one(seed: int) -> nn.Module:
-        torch.manual_seed(seed)
-        network = DenseNet(x.ndim - 2, x.shape[1], classes, init_features=16, growth_rate=12, block_config=(3, 4, 4))
+        network = small_network(x.ndim - 2, x.shape[1], classes, seed)
 
         def step(chance: torch.Generator) -> Tensor:
             rows = torch.multinomial(weights, chosen.batch, replacement=True, generator=chance)
