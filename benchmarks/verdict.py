@@ -100,10 +100,10 @@ class Row(NamedTuple):
 
 
 class Found(NamedTuple):
-    """All rows, beginning with the reals'; the share of real halves that meet the bar; what else is to be known."""
+    """All rows, beginning with the reals'; the share of real halves that meet the bar, or None; what else there is."""
 
     rows: list[Row]
-    halves: float
+    halves: float | None
     facts: Mapping[str, Any]
 
 
@@ -115,7 +115,8 @@ def unfit(found: Found, everywhere: Sequence[str], able: float) -> list[str]:
         everywhere: beginnings of the names of bad cases that must miss it in every row.
         able: the least accuracy or Dice on reals of a judge that may judge.
     """
-    wrong = [] if found.halves >= REAL_SHARE else ["real halves meet the bar too seldom"]
+    few = found.halves is not None and found.halves < REAL_SHARE
+    wrong = ["real halves meet the bar too seldom"] if few else []
     wrong += [
         f"the judge is too weak on reals ({r.name})" for r in found.rows if r.set == REAL and r.value.value < able
     ]
@@ -144,7 +145,8 @@ def conclude(found: Found, wrong: Sequence[str], heads: tuple[str, str, str], pa
     for name, value in found.facts.items():
         console.print(f"{name}: {value}")
     console.print(table)
-    console.print(f"control, real half against half: {found.halves:.0%} of {DRAWS} draws meet it")
+    if found.halves is not None:
+        console.print(f"control, real half against half: {found.halves:.0%} of {DRAWS} draws meet it")
     rows = [row.to_json() for row in found.rows]
     write_json(path, {"not measurable": list(wrong), "halves": found.halves, **found.facts, "rows": rows})
     if wrong:
