@@ -25,7 +25,7 @@ def projected(denoise: Denoiser, project: Project) -> Denoiser:
 
     For a mask this is the replacement method (Song et al. 2021b, appendix I.2). From `start`
     every sampler then has y + sigma n in the known part and ends there in y. The free part is
-    exact where it does not depend on the known one, and biased where it does, since the denoiser
+    exact where it does not depend on the known one (but for a `reach`), and biased where it does, since the denoiser
     sees the known part through noise that it cannot look through again. Measured on pairs of
     unit variance and correlation 0.9, one known, 20 steps; the other's regression on it and standard deviation
     should be 0.9 and 0.44: dpmpp_2m 0.47 and 0.74, dpmpp_2m_sde 0.68 and 0.65; see `travelled`.
@@ -48,18 +48,24 @@ def keep_outside(known: Tensor, mask: Tensor, reach: float = 0.0) -> Project:
     `reach` the inside is moved by what was wrong about it: a Gaussian mean of the error of the known voxels nearby,
     fading with their share of the neighbourhood. Else the jump from one to the other stays as a seam.
 
+    It leans on neighbours being alike. Measured as in `projected`, with a reach of 1.5: dpmpp_2m 0.91 and 0.45, where
+    0.9 and 0.44 are right; with 9 returns of `travelled` too, which bring in the known again, 0.98 and 0.38: with an
+    exact denoiser both together bind too tightly. Of pairs without correlation, where 0 and 1 are right, 0.72 and 1.29
+    (0 and 1.04 without a reach); there one known voxel is the whole mean, over many it moves less.
+
     Args:
         known: (B, C, *spatial) or what broadcasts to it; its values inside the mask are not looked at.
         mask: bool, broadcasts likewise; true where to make anew.
         reach: standard deviation of the Gaussian, in voxels; 0 leaves the estimate as it is.
 
     Raises:
-        ValueError: a mask of another type: a soft one is no projection; a reach below 0.
+        ValueError: a mask of another type: a soft one is no projection; a reach below 0 or without an end; from the
+            projection: with a reach, `known` and mask of fewer axes than the estimate, whose places are not told.
     """
     if mask.dtype != torch.bool:
         raise ValueError("the mask is bool, true where to make anew")
-    if reach < 0:
-        raise ValueError("the reach is 0 or more voxels")
+    if not 0 <= reach < math.inf:
+        raise ValueError(f"the reach is 0 or more voxels, not {reach}")
 
     share = None
     if reach:
@@ -68,7 +74,9 @@ def keep_outside(known: Tensor, mask: Tensor, reach: float = 0.0) -> Project:
     def project(z: Tensor) -> Tensor:
         outside = known.to(z.dtype)
         if share is not None:
-            z = z + _smoothed(torch.where(mask, 0.0, outside - z), reach) / share
+            if share.ndim != z.ndim:
+                raise ValueError(f"with a reach, give the mask or the known all {z.ndim} axes of (B, C, *spatial)")
+            z = z + _smoothed(torch.where(mask, 0.0, outside - z), reach) / share.to(z.dtype)
         return torch.where(mask, z, outside)
 
     return project

@@ -101,12 +101,12 @@ def test_thick_slices_keep_their_means_and_nothing_else_is_touched(spatial, axis
         with_means(means, axis, 3)(z)
 
 
-def conditional_law(sampler, steps):
-    """Regression of a free coordinate on a known one and its own spread, of pairs with correlation 0.9: exactly.
+def conditional_law(sampler, steps, reach=0.0, rho=0.9):
+    """Regression of a free coordinate on a known one and its own spread, of pairs with correlation rho: exactly.
 
     All is linear: row 0 has the known value 1 and no noise, each other row one unit of noise alone.
     """
-    data = torch.tensor([[1.0, 0.9], [0.9, 1.0]], dtype=torch.float64)
+    data = torch.tensor([[1.0, rho], [rho, 1.0]], dtype=torch.float64)
     mask, grid, numbers = torch.tensor([[[True, False]]]), karras_grid(steps), 2000
 
     def denoise(x, sigma, condition):
@@ -123,9 +123,8 @@ def conditional_law(sampler, steps):
         unit[3 + 2 * step, 0, 0] = unit[4 + 2 * step, 0, 1] = 1
         return unit
 
-    project = keep_outside(known, mask)
-    begin = start(80 * noise, noise, 80.0, project)
-    ends = sampler(projected(denoise, project), begin, grid, Condition(), fresh)[:, 0, 0]
+    begin = start(80 * noise, noise, 80.0, keep_outside(known, mask))
+    ends = sampler(projected(denoise, keep_outside(known, mask, reach)), begin, grid, Condition(), fresh)[:, 0, 0]
     return ends[0].item(), ends[1:].norm().item()
 
 
@@ -143,6 +142,15 @@ def test_the_bias_of_replacement_is_what_the_docstring_says_and_time_travel_take
     assert best == pytest.approx((0.87, 0.42), abs=0.006)
     assert (more, best) == (wanted, wanted)
     assert conditional_law(dpmpp_2m, 20) != wanted
+
+
+def test_what_a_reach_does_to_pairs_is_what_the_docstring_says():
+    """Near the truth by itself, too much on top of time travel, and wrong where nothing depends on the known."""
+    assert conditional_law(dpmpp_2m, 20, reach=1.5) == pytest.approx((0.91, 0.45), abs=0.006)
+    both = conditional_law(travelled(dpmpp_2m, 9, low=0.05, high=5.0), 20, reach=1.5)
+    assert both == pytest.approx((0.98, 0.38), abs=0.006)
+    assert conditional_law(dpmpp_2m, 20, rho=0.0) == pytest.approx((0, 1.04), abs=0.006)
+    assert conditional_law(dpmpp_2m, 20, reach=1.5, rho=0.0) == pytest.approx((0.72, 1.29), abs=0.006)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -33,6 +33,14 @@ def test_an_offset_goes_at_the_edge_and_stays_far_inside(spatial):
     torch.testing.assert_close(inside[:, :, 3:], torch.full_like(inside[:, :, 3:], 0.7))
 
 
+def test_every_axis_is_as_good_as_the_first():
+    known, mask, z = white(15, 1, 1, 16, 8, 6), half(16, 8, 6), white(16, 1, 1, 16, 8, 6)
+    found = keep_outside(known, mask, reach=1.5)(z)
+    for axis in (3, 4):
+        turned = keep_outside(known.transpose(2, axis), mask.transpose(2, axis), reach=1.5)(z.transpose(2, axis))
+        torch.testing.assert_close(turned.transpose(2, axis), found)
+
+
 def test_it_is_an_affine_projection_that_keeps_the_known_to_the_bit():
     known, mask = white(1, 1, 2, 12, 12), torch.rand(1, 2, 12, 12, generator=torch.Generator().manual_seed(2)) > 0.5
     project = keep_outside(known, mask, reach=1.5)
@@ -53,8 +61,26 @@ def test_what_the_known_holds_inside_the_mask_is_not_looked_at():
 def test_without_a_reach_the_estimate_stays_and_a_reach_below_0_is_refused():
     known, mask, z = white(7, 1, 1, 8, 8), half(8, 8), white(8, 1, 1, 8, 8)
     assert torch.equal(keep_outside(known, mask)(z), torch.where(mask, z, known))
-    with pytest.raises(ValueError, match="0 or more voxels"):
-        keep_outside(known, mask, reach=-1)
+    for reach in (-1, math.nan, math.inf):
+        with pytest.raises(ValueError, match="0 or more voxels"):
+            keep_outside(known, mask, reach=reach)
+
+
+def test_a_mask_without_the_axes_of_the_estimate_is_refused_where_it_has_a_reach():
+    """Their first two are no places: its share of the neighbourhood would not be smoothed."""
+    known, mask, z = white(11, 8, 8), half(8, 8)[0, 0], white(12, 1, 1, 8, 8)
+    assert torch.equal(keep_outside(known, mask)(z), torch.where(mask, z, known))
+    with pytest.raises(ValueError, match="all 4 axes"):
+        keep_outside(known, mask, reach=1.5)(z)
+    assert keep_outside(known, mask[None, None], reach=1.5)(z).shape == z.shape
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32])
+def test_the_estimate_keeps_its_type(kind):
+    known, mask, z = white(13, 1, 1, 8, 8), half(8, 8), white(14, 1, 1, 8, 8).to(kind)
+    found = keep_outside(known, mask, reach=1.5)(z)
+    assert found.dtype == kind
+    assert torch.equal(found[~mask], known.to(kind)[~mask])
 
 
 def test_beside_a_known_voxel_the_estimate_comes_nearer_to_the_best_there_is():
