@@ -138,6 +138,7 @@ def measure_utility(
     rows = find_rows(samples, cases, runs)
     chosen = choose_task(task, of, rows, None if device == "auto" else device)
     of_rows = [_Row(row, cases, out, chosen, of, design, reuse) for row in rows]
+    source = _source(reuse)
     for found in of_rows:
         found.require_reusable()
     trainings = sum(len(row.folders) * seeds * len(_arms(row)) for row in rows)
@@ -160,7 +161,7 @@ def measure_utility(
         judged,
         counted,
         chosen,
-        settings={**design.to_json(), "of": of, "mixing": _mixing(share), "reuse": _source(reuse)},
+        settings={**design.to_json(), "of": of, "mixing": _mixing(share), "reuse": source},
         presumed=any(r.patient_source == "presumed" for r in read_records(cases / CASES_FILE, CaseRecord)),
     )
     utility_figure(out / FIGURE_FILE, content["rows"], chosen.score_name)
@@ -174,8 +175,12 @@ def _mixing(share: float) -> str:
 
 
 def _source(reuse: Path | None) -> str | None:
-    """SHA-256 of the result that networks were taken from."""
-    return None if reuse is None else sha256_file(reuse / UTILITY_FILE)
+    """SHA-256 of the result that networks are taken from; without one it is refused."""
+    if reuse is None:
+        return None
+    if not (reuse / UTILITY_FILE).is_file():
+        raise MedsynthError(f"reuse holds no {UTILITY_FILE}: name the out of a measurement that came to its end")
+    return sha256_file(reuse / UTILITY_FILE)
 
 
 def _arms(row: Row) -> tuple[str, ...]:

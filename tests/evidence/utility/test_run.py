@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -138,6 +139,17 @@ def test_a_draw_that_reuse_lacks_is_told_before_anything_is_trained(quick, write
     samples = write_draws(tmp_path / "s", draws=3)
     with pytest.raises(MedsynthError, match=r"reuse holds no n12-draw2-seed0-"):
         measure_utility(samples, blob_cases.path, tmp_path / "out", reuse=quick[0], **QUICK)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_reuse_that_never_came_to_its_end_is_told_before_anything_is_trained(
+    quick, write_draws, blob_cases, tmp_path
+):
+    stopped = shutil.copytree(quick[0], tmp_path / "stopped")
+    (stopped / run.UTILITY_FILE).unlink()
+    other = write_draws(tmp_path / "s", draws=2, count=20)
+    with pytest.raises(MedsynthError, match=r"reuse holds no utility\.json: name the out of a measurement that came"):
+        measure_utility(other, blob_cases.path, tmp_path / "out", reuse=stopped, **QUICK)
     assert not (tmp_path / "out").exists()
 
 
