@@ -15,7 +15,7 @@ from medsynth.models.conditioner import Asked
 from medsynth.models.model import DiffusionModel
 
 _FAR = 1e6
-_RETURN_LOW, _RETURN_HIGH = 0.002, 1.0
+RETURNS_FROM, RETURNS_BELOW = 0.002, 1.0
 """Levels between which time travel goes back, in standard deviations of the data. Neighbouring voxels agree at low
 noise alone: with a lowest level of 0.1 a seam is left on radiographs."""
 
@@ -54,7 +54,7 @@ class KeepOutside:
     def sampler(self, sampler: Sampler) -> Sampler:
         """See Edit."""
         spread = float(self.model.sigma_data.square().mean().sqrt())
-        return travelled(sampler, self.returns, low=_RETURN_LOW * spread, high=_RETURN_HIGH * spread)
+        return travelled(sampler, self.returns, low=RETURNS_FROM * spread, high=RETURNS_BELOW * spread)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from medsynth.models.layout import LabelChannel
 from medsynth.models.model import DiffusionModel
 from medsynth.records import Record
 
-_REACH = 1.5
+REACH = 1.5
 """Voxels of the run's grid over which what the estimate gets wrong outside of the mask is taken off inside."""
 
 
@@ -77,7 +77,7 @@ class Inpainting:
             known.append(x)
             masks_.append(mask)
         given, free = torch.stack(known).to(device), torch.stack(masks_).to(device)
-        return KeepOutside(self.model, given, free, self.plan.returns, _REACH)
+        return KeepOutside(self.model, given, free, self.plan.returns, REACH)
 
     def finished(self, number: int, x: Tensor) -> Made:
         """Sample `number` of the batch in its scan's own grid: outside of the mask the same stored values.

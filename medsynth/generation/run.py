@@ -14,6 +14,8 @@ from rich.progress import Progress, TaskID
 from medsynth.data.preparation import Preparation
 from medsynth.data.progress import progress_bar
 from medsynth.errors import MedsynthError, RunError
+from medsynth.generation.edits import RETURNS_BELOW
+from medsynth.generation.inpainting import REACH
 from medsynth.generation.making import Maker
 from medsynth.generation.parents import Origins, Parents
 from medsynth.generation.plan import LEVELS, EditPlan, Row
@@ -211,7 +213,9 @@ class _Job:
         }[plan.edit]
         said: dict[str, Attribute] = {f"edit.{name}": getattr(plan, name) for name in names}
         if plan.edit == "inpaint":
-            said["edit.mask"] = json.dumps(asdict(plan.mask), sort_keys=True)
+            said |= {"edit.mask": json.dumps(asdict(plan.mask), sort_keys=True), "edit.reach": REACH}
+        if "returns" in names:  # no setting, but it fixes the result: samples of another version are not gone on with
+            said["edit.returns_below"] = RETURNS_BELOW
         level = LEVELS.get(plan.edit)
         if level is not None:
             said[f"edit.{level}"] = getattr(row, level)

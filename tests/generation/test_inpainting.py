@@ -131,6 +131,38 @@ def test_what_is_wrong_outside_is_taken_off_just_inside_and_not_where_sampling_s
     assert (model.decode(start) - edit.known)[edit.mask.expand_as(edit.known)].min() > 0.49
 
 
+def test_the_record_says_how_the_seam_was_mended_and_samples_mended_otherwise_are_not_gone_on_with(
+    trained, tmp_path, monkeypatch
+):
+    run = trained("pictures")
+    settings = {"parents": run.parent / "cases", "count": 1, "plan": inpaint(box=((3, 4), (6, 8)))}
+    (record,) = make(run, tmp_path / "out", **settings)
+    assert (record.sampler["edit.returns"], record.sampler["edit.returns_below"]) == (1, 1.0)
+    assert record.sampler["edit.reach"] == 1.5
+    for name, other in (("REACH", 0.0), ("RETURNS_BELOW", 2.0)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"medsynth.generation.run.{name}", other)
+            with pytest.raises(MedsynthError, match="samples of another run or plan"):
+                make(run, tmp_path / "out", **settings)
+
+
+def test_the_sampler_goes_back_below_one_standard_deviation_of_the_data(trained):
+    run = trained("joint")
+    parents = maker_of(run, run.parent / "cases", EditPlan(edit="variations")).parents
+    model = load_run(run, device="cpu").model
+    edit = replace(Inpainting(model, parents, inpaint(slab=(0, 0, 3)), ["case000"]).edit(), returns=1)
+    spread, walks = float(model.sigma_data.square().mean().sqrt()), []
+
+    def sampler(denoise, x, sigmas, condition, fresh, on_step):
+        walks.append(sigmas.tolist())
+        return x
+
+    levels = torch.tensor([3.0, 1.5, 0.99, 0.5, 0.1, 0.003, 0.0019, 0.0], dtype=torch.float64) * spread
+    edit.sampler(sampler)(None, torch.zeros(1), levels, None, lambda number: torch.zeros(1))
+    once, twice = levels[[0, 1, 2]].tolist(), [levels[[2, 3, 4]].tolist(), levels[[4, 5, 6]].tolist()]
+    assert walks == [once, twice[0], twice[0], twice[1], twice[1], levels[[6, 7]].tolist()]
+
+
 @pytest.mark.parametrize(("what", "known"), [("keep", 1), ("remove", 0)])
 def test_a_run_that_makes_the_label_map_knows_the_edited_one(trained, what, known):
     run = trained("joint")
