@@ -40,7 +40,7 @@ from medsynth.models.conditioner import Asked
 from medsynth.models.drawing import sample_latents
 from medsynth.models.model import DiffusionModel
 from medsynth.models.run import load_run
-from medsynth.models.sampling import SamplingPlan
+from medsynth.models.sampling import PRECISIONS, SamplingPlan
 
 MARGIN = 0.5
 CHAIN = SamplingPlan.usual("ancestral")
@@ -128,7 +128,7 @@ def main() -> int:
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--precision", default="fp32", help="of the network, for all of them: fp32 or bf16")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network, for all of them")
     parser.add_argument("--threads", type=int, default=None)
     chosen = parser.parse_args()
     if chosen.samples < 32 or chosen.batch < 1:
