@@ -150,7 +150,7 @@ def test_the_sampler_goes_back_below_one_standard_deviation_of_the_data(trained)
     run = trained("joint")
     parents = maker_of(run, run.parent / "cases", EditPlan(edit="variations")).parents
     model = load_run(run, device="cpu").model
-    edit = replace(Inpainting(model, parents, inpaint(slab=(0, 0, 3)), ["case000"]).edit(), returns=1)
+    edit = Inpainting(model, parents, inpaint(slab=(0, 0, 3)), ["case000"]).edit()
     spread, walks = float(model.sigma_data.square().mean().sqrt()), []
 
     def sampler(denoise, x, sigmas, condition, fresh, on_step):
