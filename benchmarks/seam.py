@@ -111,15 +111,27 @@ def others(parents: Parents, edits: Sequence[Edited], channel: str) -> list[Imag
 
 
 def fitted(images: Sequence[Image], edits: Sequence[Edited], rng: np.random.Generator) -> list[tuple[Image, Edited]]:
-    """Each image with an edit whose mask fits it, in turn."""
+    """Each image with an edit whose grid it covers, in turn; else with one whose mask lies in it; else it is left out.
+
+    Both are cut to what they have in common.
+    """
     order = [edits[place] for place in rng.permutation(len(edits))]
     pairs = []
     for number, image in enumerate(images):
         turn = order[number % len(order) :] + order[: number % len(order)]
-        fits = next((e for e in turn if all(a >= b for a, b in zip(image.shape, e.mask.shape, strict=True))), None)
+        covered = (e for e in turn if all(a >= b for a, b in zip(image.shape, e.mask.shape, strict=True)))
+        held = (e for e in turn if all(a >= b for a, b in zip(image.shape, reached(e.mask), strict=True)))
+        fits = next(covered, None) or next(held, None)
         if fits is not None:
-            pairs.append((image[tuple(slice(side) for side in fits.mask.shape)], fits))
+            common = tuple(slice(min(a, b)) for a, b in zip(image.shape, fits.mask.shape, strict=True))
+            pairs.append((image[common], fits._replace(mask=fits.mask[common])))
     return pairs
+
+
+def reached(mask: NDArray[np.bool_]) -> list[int]:
+    """The least sides of an image that holds the mask and, where its own grid goes on, the two voxels beyond it."""
+    last = [int(each.max()) for each in np.nonzero(mask)]
+    return [min(side, place + 3) for side, place in zip(mask.shape, last, strict=True)]
 
 
 def mean(images: Sequence[tuple[Image, NDArray[np.bool_]]]) -> Seam:

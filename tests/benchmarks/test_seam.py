@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.seam import kept
+from benchmarks.seam import Edited, fitted, kept
 from medsynth.data.nifti import Stored, write_stored
 from medsynth.files import sha256_file
 from medsynth.geometry import Geometry
@@ -63,3 +63,25 @@ def test_a_label_map_may_become_wider(tmp_path):
     assert same(tmp_path, parent, parent._replace(array=wide), "label")
     wide[0] = 2
     assert not same(tmp_path, parent, parent._replace(array=wide), "label")
+
+
+def edit_on(shape, box):
+    mask = np.zeros(shape, dtype=np.bool_)
+    mask[tuple(slice(first, last + 1) for first, last in box)] = True
+    return Edited(np.zeros(shape), np.zeros(shape), mask, None, True)
+
+
+def test_a_smaller_image_takes_the_mask_that_lies_in_it_and_one_that_holds_none_is_left_out():
+    edit, rng = edit_on((12, 12), ((3, 5), (3, 5))), np.random.default_rng(0)
+    for shape, common in (((12, 14), (12, 12)), ((8, 20), (8, 12)), ((8, 8), (8, 8))):
+        ((image, found),) = fitted([np.ones(shape)], [edit], rng)
+        assert image.shape == found.mask.shape == common
+        assert found.mask.sum() == 9
+    assert fitted([np.ones((7, 12))], [edit], rng) == []
+
+
+def test_an_image_that_covers_a_whole_grid_takes_that_one_first():
+    small, large = edit_on((8, 8), ((3, 5), (3, 5))), edit_on((12, 12), ((3, 5), (3, 5)))
+    for seed in range(8):
+        ((image, _),) = fitted([np.ones((9, 9))], [large, small], np.random.default_rng(seed))
+        assert image.shape == (8, 8)
