@@ -60,7 +60,8 @@ class EditPlan:
         mask: of "inpaint".
         label: of "inpaint" by a model that makes a label map too: "new", made anew inside the mask; "keep";
             or "remove", the mask's labels give way to their neighbours.
-        returns: of "inpaint" and "thin_slices": how often the sampler goes back to fit the seam.
+        returns: of "inpaint" and "thin_slices": how often the sampler goes back to fit the seam. Many let what the
+            network gets wrong pile up: see docs/results.md.
         strength: of "image_to_image", above 0 to 1.
         amount: of "variations", 0 to 1.
         share: of "interpolate", 0 the first to 1 the second.
@@ -72,7 +73,7 @@ class EditPlan:
     split: Literal["train", "validation", "test"] | None = None
     mask: MaskPlan = field(default_factory=MaskPlan)
     label: str = "new"
-    returns: int = 19
+    returns: int = 9
     strength: float = 0.5
     amount: float = 0.5
     share: float = 0.5
