@@ -176,9 +176,7 @@ def measure(chosen: argparse.Namespace) -> Found:
         "training images": len(train),
         "presumed patient keys, share of held-out images": share_presumed([case for case, _ in held_out]),
         f"{chosen.by} of training images, from and to": extent(y),
-        f"{chosen.by} asked for, from and to": {
-            f: [float(s.wanted.min()), float(s.wanted.max())] for f, s in sets.items()
-        },
+        f"{chosen.by} asked for, from and to": {name: extent(each.wanted) for name, each in sets.items()},
         "mean absolute error": {name: round(each.error, 4) for name, each in judged.items()},
     }
     rows = [bar.row(name, each, real) for name, each in judged.items()]
